@@ -1,0 +1,3 @@
+"""fbtasks watches horses through stable cameras."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,45 @@
+"""What the outside is told about an episode."""
+
+from typing import Literal
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Severity = Literal["info", "warning", "critical"]
+Event = Literal["raised", "escalated", "cleared"]
+
+_NAMESPACE = uuid5(NAMESPACE_URL, "fbtasks:episode")
+
+
+class Alert(BaseModel):
+    """One event of one episode; what the store keeps and every sink is sent.
+
+    Identifiers follow from what happened, not from when it was computed: a result that is processed again after a
+    crash yields the same alerts, and the store and the backend know them for the same.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: Literal[1] = 1
+    id: str = Field(description="unique; also the Idempotency-Key of the delivery")
+    episode_id: UUID = Field(description="the same from raise to clear")
+    number: int = Field(ge=0, description="position within the episode: 0 is the raise")
+    event: Event
+    camera_id: str
+    rule: str
+    severity: Severity
+    track_id: int | None = Field(description="which animal or person, None when the rule is about the whole stall")
+    started_at: float = Field(description="when the condition began, unix seconds of capture time")
+    at: float = Field(description="when this event became true, unix seconds of capture time")
+    message: str = Field(description="one sentence for a groom")
+    evidence: dict[str, float | str | None] = Field(default_factory=dict, description="what the rule saw")
+
+
+def episode_id(camera_id: str, rule: str, track_id: int | None, started_at: float) -> UUID:
+    """The identifier of the episode of `rule` that began at `started_at` (unix seconds of capture time)."""
+    return uuid5(_NAMESPACE, f"{camera_id}|{rule}|{track_id}|{started_at:.3f}")
+
+
+def alert_id(episode: UUID, number: int) -> str:
+    """The identifier of event `number` of an episode."""
+    return f"{episode}:{number}"

@@ -1,0 +1,94 @@
+"""The Celery application: `celery -A fbtasks worker -Q logic`, `celery -A fbtasks beat`, `celery -A fbtasks flower`.
+
+JSON only, no result backend: tasks hand on through Redis and the store, never through return values. Start workers with
+`--without-gossip --without-mingle`; workers need nothing of each other, and both slow the return after a Redis restart.
+"""
+
+import logging
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+
+from fbtasks import logs
+from fbtasks.errors import ConfigError
+from fbtasks.settings import Settings, load_settings
+
+QUEUE = "logic"
+PROCESS_CAMERA = "fbtasks.process_camera"
+STORE_ALERTS = "fbtasks.store_alerts"
+DELIVER = "fbtasks.deliver"
+SWEEP = "fbtasks.sweep"
+CHECK_HEALTH = "fbtasks.check_health"
+
+SWEEP_EVERY_S = 2.0
+"""How long a lost wake-up or a due delivery waits at most, beyond the expiry of its mark."""
+WAKE_UP_EXPIRES_S = 30.0
+"""A wake-up that nobody took for so long is worthless: the sweep has sent another."""
+
+
+def broker_url(redis_url: str) -> str:
+    """The Redis URL as Kombu spells it."""
+    return "redis+socket://" + redis_url.removeprefix("unix://") if redis_url.startswith("unix://") else redis_url
+
+
+def make_app(settings: Settings) -> Celery:
+    """The application for these settings."""
+    app = Celery("fbtasks", broker=broker_url(settings.state_url), include=["fbtasks.logic.tasks"])
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_store_errors_even_if_ignored=False,
+        worker_prefetch_multiplier=1,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport_options(settings),
+        beat_schedule=_schedule(settings),
+        beat_schedule_filename=str(settings.data_dir / "celerybeat-schedule"),
+        beat_max_loop_interval=1.0,
+    )
+    return app
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    return {
+        "global_keyprefix": settings.redis.prefix,
+        "socket_connect_timeout": settings.redis.timeout_s,
+        "socket_keepalive": True,
+        "health_check_interval": 5,
+    }
+
+
+def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
+    return {
+        "sweep": {"task": SWEEP, "schedule": SWEEP_EVERY_S, "options": {"expires": 2 * SWEEP_EVERY_S}},
+        "check-health": {
+            "task": CHECK_HEALTH,
+            "schedule": settings.health.interval_s,
+            "options": {"expires": settings.health.interval_s},
+        },
+    }
+
+
+@setup_logging.connect
+def _use_our_logs(**_: Any) -> None:
+    """Celery's own set-up would bypass the formatter that removes credentials.
+
+    Two lines for every task, several a second and camera, would bury the rest; Flower shows the tasks.
+    """
+    logs.configure("logic", settings.log.level)
+    if settings.log.level != "DEBUG":
+        for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+try:
+    settings = load_settings()
+except ConfigError as error:
+    # Celery prints any other exception as a traceback; the reader is a technician with a typing error in a file.
+    raise SystemExit(f"fbtasks: {error}") from None
+app = make_app(settings)

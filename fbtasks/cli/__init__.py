@@ -1,0 +1,83 @@
+"""The `fbtasks` command: the one place where roles, Redis and settings are wired together.
+
+Each command imports its role only when it runs: a camera box needs no CUDA, a logic box no ONNX Runtime.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from functools import wraps
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fbtasks import __version__, logs
+from fbtasks.errors import ConfigError, FbtasksError
+from fbtasks.settings import CONFIG_VARIABLE, Settings, load_settings
+
+COMMANDS = {
+    "produce": "Read the cameras and push their frames to Redis.",
+    "infer": "Run the model on batches of frames; the GPU worker.",
+    "up": "Start everything on this machine; Ctrl-C stops it.",
+    "check": "Print the health report; exit 1 when something is down.",
+    "watch": "Print decision rates and latencies as they happen.",
+    "config": "Print the effective settings, secrets hidden.",
+    "demo": "Show the whole pipeline on drawn cameras.",
+}
+
+
+class _LazyGroup(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"fbtasks.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the table above, so that `--help` imports nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.command(cls=_LazyGroup, name="fbtasks")
+@click.version_option(__version__)
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="Settings file; default $FBTASKS_CONFIG, then ./fbtasks.toml."
+)
+def cli(config: Path | None) -> None:
+    """Watches horses through stable cameras."""
+    if config is not None:
+        # By the environment, so that every process started from here, Celery's too, reads the same file.
+        os.environ[CONFIG_VARIABLE] = str(config.absolute())
+
+
+def with_settings(role: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give the command its `settings`, and its process logs that name `role`."""
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(*args: Any, **options: Any) -> None:
+            settings: Settings = load_settings()
+            logs.configure(role, settings.log.level)
+            command(settings, *args, **options)
+
+        return run
+
+    return decorate
+
+
+def main() -> None:
+    """Entry point. Errors raised on purpose become one message; exit code 2 for settings, 1 for the rest."""
+    try:
+        cli()
+    except ConfigError as error:
+        sys.stderr.write(f"fbtasks: {logs.redact(str(error))}\n")
+        sys.exit(2)
+    except FbtasksError as error:
+        sys.stderr.write(f"fbtasks: {logs.redact(str(error))}\n")
+        sys.exit(1)

@@ -1,0 +1,85 @@
+"""`fbtasks infer`."""
+
+import logging
+from time import time
+
+import click
+from kombu.exceptions import OperationalError
+
+from fbtasks.cli import with_settings
+from fbtasks.errors import ConfigError
+from fbtasks.health import HealthBoard, Report, report_of
+from fbtasks.keys import Keys
+from fbtasks.lifecycle import on_stop
+from fbtasks.mailbox import Mailboxes
+from fbtasks.reporter import Reporter
+from fbtasks.settings import Settings
+from fbtasks.transport import DeadLetters, FrameQueue, connect
+
+log = logging.getLogger(__name__)
+
+
+def _wake(cameras: list[str]) -> None:
+    """Send one task for each camera that slept. What cannot be sent now is sent again when its mark has expired."""
+    from fbtasks.celery import PROCESS_CAMERA, WAKE_UP_EXPIRES_S, app  # noqa: PLC0415 - reads the settings on import
+
+    for camera_id in cameras:
+        try:
+            app.send_task(
+                PROCESS_CAMERA,
+                args=[camera_id],
+                expires=WAKE_UP_EXPIRES_S,
+                retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0},
+            )
+        except OperationalError as error:
+            log.warning("camera %s: not woken, the broker is away (%s)", camera_id, error)
+
+
+@click.command(name="infer")
+@with_settings("infer")
+def command(settings: Settings) -> None:
+    """Take frames from Redis in batches, run the model, push raw boxes to each camera's mailbox."""
+    from fbtasks.gpu.engine import open_engine  # noqa: PLC0415 - ONNX Runtime is this command's alone
+    from fbtasks.gpu.model import prepare  # noqa: PLC0415
+    from fbtasks.gpu.worker import GpuWorker  # noqa: PLC0415
+
+    gpu = settings.gpu
+    if gpu.model is None:
+        raise ConfigError("gpu.model is not set: name the ONNX export of a YOLOv8 or YOLO11 detector (dynamic batch)")
+    cache = settings.data_dir / "models"
+    prepared = prepare(gpu.model, cache, top_k=gpu.candidates, input_size=(gpu.input_width, gpu.input_height))
+    engine = open_engine(prepared, provider=gpu.provider, max_batch=gpu.max_batch, threads=gpu.threads, cache_dir=cache)
+    engine.warm_up()
+    keys = Keys(settings.redis.prefix)
+    state = connect(settings.state_url, settings.redis.timeout_s)
+    worker = GpuWorker(
+        engine,
+        FrameQueue(connect(settings.frames_url, settings.redis.timeout_s), keys, settings.frames.max_length),
+        Mailboxes(state, keys, length=settings.logic.mailbox_length),
+        DeadLetters(state, keys),
+        max_batch=gpu.max_batch,
+        max_wait_ms=gpu.max_wait_ms,
+        max_age_s=settings.frames.max_age_s,
+        min_confidence=gpu.min_confidence,
+        wake=_wake,
+    )
+
+    def report() -> Report:
+        done = worker.progress
+        return report_of(
+            "gpu",
+            now=time(),
+            progress_at=done.batch_at,
+            facts={
+                "provider": engine.provider,
+                "model": prepared.model_id,
+                "batch": done.batch_size,
+                "run_ms": round(done.run_ms, 1),
+            },
+            counters=dict(done.counters),
+        )
+
+    log.info("ready: %s on %s, batches of up to %d", prepared.model_id, engine.provider, gpu.max_batch)
+    with on_stop(worker.stop), Reporter(HealthBoard(state, keys), report):
+        worker.run()
+    log.info("stopped after %d batches", worker.progress.counters["batches"])

@@ -1,0 +1,89 @@
+"""`fbtasks up`: the whole pipeline on one machine."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+from threading import Event
+
+import click
+
+from fbtasks.cli import with_settings
+from fbtasks.embedded import LOOPBACK, port_or_free, url, valkey
+from fbtasks.errors import ConfigError
+from fbtasks.lifecycle import on_stop
+from fbtasks.settings import ENV_PREFIX, Settings
+from fbtasks.supervisor import Child, Supervisor
+
+STOP_ORDER = ("produce", "infer", "beat", "worker", "flower", "frames", "state")
+"""The source first, so that what is on its way is worked off; what all depend on last."""
+REDIS_URL = f"{ENV_PREFIX}REDIS_URL"
+FRAMES_REDIS_URL = f"{ENV_PREFIX}FRAMES_REDIS_URL"
+
+
+def _executable(name: str) -> str:
+    """The command of this installation, before any other of that name on the path."""
+    own = Path(sys.executable).parent / name
+    found = str(own) if own.exists() else shutil.which(name)
+    if found is None:
+        raise ConfigError(f"the command {name} is not installed beside {sys.executable}")
+    return found
+
+
+def redis_servers(settings: Settings, env: dict[str, str]) -> list[Child]:
+    """The embedded servers, their URLs put into `env`; none when the environment or the file names a Redis."""
+    if "redis_url" in settings.model_fields_set:
+        return []
+    state_port = port_or_free(settings.up.state_port, "up.state_port")
+    frames_port = port_or_free(settings.up.frames_port, "up.frames_port")
+    env[REDIS_URL], env[FRAMES_REDIS_URL] = url(state_port), url(frames_port)
+    return [
+        valkey("state", settings.data_dir / "valkey-state", state_port, persistent=True),
+        valkey("frames", settings.data_dir / "valkey-frames", frames_port, persistent=False),
+    ]
+
+
+def roles(settings: Settings, flower_port: int) -> list[Child]:
+    """The commands of the pipeline, as one would type them."""
+    fbtasks = _executable("fbtasks")
+    celery = (_executable("celery"), "-A", "fbtasks")
+    level = f"--loglevel={settings.log.level}"
+    concurrency = f"--concurrency={settings.up.concurrency}"
+    return [
+        Child("worker", [*celery, "worker", "-Q", "logic", "--without-gossip", "--without-mingle", concurrency, level]),
+        Child("beat", [*celery, "beat", "--pidfile=", level]),
+        Child("infer", [fbtasks, "infer"]),
+        Child("produce", [fbtasks, "produce"]),
+        Child("flower", [*celery, "flower", f"--address={LOOPBACK}", f"--port={flower_port}"]),
+    ]
+
+
+def run(settings: Settings, stop: Event) -> None:
+    """Start everything, keep it running until `stop`, end it in order.
+
+    Raises:
+        ConfigError: a port is taken or a command is missing.
+        ChildFailed: an embedded server did not start.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    env = dict(os.environ)
+    servers = redis_servers(settings, env)
+    flower_port = port_or_free(settings.up.flower_port, "up.flower_port")
+    supervisor = Supervisor([*servers, *roles(settings, flower_port)], stop_order=STOP_ORDER, env=env)
+    try:
+        supervisor.start(stop)
+        click.echo(f"Flower: http://{LOOPBACK}:{flower_port}", err=True)
+        if servers:
+            click.echo(f"For other commands: export {REDIS_URL}={env[REDIS_URL]}", err=True)
+        supervisor.watch(stop)
+    finally:
+        supervisor.stop()
+
+
+@click.command(name="up")
+@with_settings("up")
+def command(settings: Settings) -> None:
+    """Start Redis (unless one is set), producer, GPU worker, Celery worker, beat and Flower; Ctrl-C stops all."""
+    stop = Event()
+    with on_stop(stop.set):
+        run(settings, stop)

@@ -1,0 +1,61 @@
+"""Boxes as arrays: what the engine finds in a batch, and what is left of it for one camera."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32s = NDArray[np.float32]
+Int32s = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class Boxes:
+    """Boxes of one picture.
+
+    Attributes:
+        xyxy: float32 `[n, 4]`, left, top, right, bottom, in pixels. Of which picture, the owner says.
+        confidence: float32 `[n]`, 0 to 1.
+        class_id: int32 `[n]`, the model's class numbers.
+    """
+
+    xyxy: Float32s
+    confidence: Float32s
+    class_id: Int32s
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    def __getitem__(self, index: NDArray[np.bool_] | NDArray[np.intp] | slice) -> Self:
+        return type(self)(self.xyxy[index], self.confidence[index], self.class_id[index])
+
+    @classmethod
+    def empty(cls) -> Self:
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+
+
+@dataclass(frozen=True, slots=True)
+class BatchCandidates:
+    """What one run of the model leaves: the K best candidates of each picture, before NMS, best first.
+
+    Attributes:
+        xyxy: float32 `[B, K, 4]`, in pixels of the model's input.
+        confidence: float32 `[B, K]`; rows below the caller's threshold are padding.
+        class_id: int32 `[B, K]`, the best class of each candidate.
+    """
+
+    xyxy: Float32s
+    confidence: Float32s
+    class_id: Int32s
+
+    def __len__(self) -> int:
+        return len(self.confidence)
+
+    def of(self, index: int, threshold: float) -> Boxes:
+        """Candidates of picture `index` with a confidence of at least `threshold`, in input pixels.
+
+        Candidates that are not finite (a diverged half-precision run) are left out.
+        """
+        keep = (self.confidence[index] >= threshold) & np.isfinite(self.xyxy[index]).all(axis=1)
+        return Boxes(self.xyxy[index][keep], self.confidence[index][keep], self.class_id[index][keep])

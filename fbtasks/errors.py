@@ -1,0 +1,69 @@
+"""Every error this package raises on purpose.
+
+    FbtasksError
+    ├── ConfigError            a setting is wrong; the message says which and what to do; the command exits with 2
+    ├── BadMessage             bytes from outside that cannot be used; dropped, counted, kept as a dead letter
+    │   └── UnknownVersion     well formed, but of a wire version that this build does not read
+    ├── EngineError            the model cannot be run as asked; the GPU worker refuses to start
+    │   ├── ModelUnsupported   the ONNX file is no detector of a known form
+    │   └── ProviderUnavailable  the execution provider that was asked for does not really run here
+    ├── CameraError            a stream cannot be opened or went silent; the camera's loop reconnects with back-off
+    ├── OwnershipLost          another task took the camera over; this task's work is dropped, nothing was committed
+    ├── OutboxFull             alerts cannot be stored at present; nothing was committed, the sweep tries again
+    ├── StoreUnavailable       the database cannot be used at present; the task is tried again
+    └── DeliveryFailed         a sink did not take an alert; `retryable` says whether to try again
+
+Whatever else is raised is a bug or the operating system's; supervisors restart the process on it.
+"""
+
+
+class FbtasksError(Exception):
+    """Base of all errors raised on purpose."""
+
+
+class ConfigError(FbtasksError):
+    """A setting is missing, out of bounds or unknown."""
+
+
+class BadMessage(FbtasksError):
+    """A message from outside cannot be used. `str(error)` is the reason kept with the dead letter."""
+
+
+class UnknownVersion(BadMessage):
+    """A message of a wire version that this build does not read."""
+
+
+class EngineError(FbtasksError):
+    """The model cannot be run as asked."""
+
+
+class ModelUnsupported(EngineError):
+    """The file is not a detector of a known form."""
+
+
+class ProviderUnavailable(EngineError):
+    """The execution provider that was asked for does not really run the model here."""
+
+
+class CameraError(FbtasksError):
+    """A stream cannot be opened, ended, or went silent."""
+
+
+class OwnershipLost(FbtasksError):
+    """The camera belongs to another task now; nothing was committed."""
+
+
+class OutboxFull(FbtasksError):
+    """The outbox is at its cap because alerts are not being stored; nothing was committed."""
+
+
+class StoreUnavailable(FbtasksError):
+    """The database of alerts is away, busy or full; the call may be made again."""
+
+
+class DeliveryFailed(FbtasksError):
+    """A sink did not take an alert."""
+
+    def __init__(self, reason: str, *, retryable: bool) -> None:
+        super().__init__(reason)
+        self.retryable = retryable

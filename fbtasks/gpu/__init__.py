@@ -1,0 +1,1 @@
+"""The GPU worker: frames in, candidates out, one model run for frames of several cameras."""

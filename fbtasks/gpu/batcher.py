@@ -1,0 +1,92 @@
+"""Which frames go into the next batch, and which are given up.
+
+While everything fits, every frame is analysed. When more waits than fits, freshness goes before completeness and
+every camera gets its turn: first the newest frame of each camera, the longest-unserved camera first, then second-newest
+frames where there is room. An older frame of a camera that was served with a newer one is given up; a frame older than
+`max_age_s` is given up in any case.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fbtasks.wire import Frame
+
+FORGET_CAMERA_S = 60.0
+"""A camera that sent nothing for so long counts as new; keeps the memory of served cameras bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A frame that this worker took from the list.
+
+    Attributes:
+        frame: the frame.
+        message: the bytes it came as, kept for the dead letters.
+        taken_at: unix seconds.
+    """
+
+    frame: Frame
+    message: bytes
+    taken_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What `Batcher.choose` decided.
+
+    Attributes:
+        batch: frames to analyse now; those of one camera in order of capture.
+        stale: frames given up for their age.
+        superseded: frames given up for a newer one of the same camera.
+    """
+
+    batch: list[Taken]
+    stale: int
+    superseded: int
+
+
+class Batcher:
+    """The frames that wait in one worker."""
+
+    def __init__(self, *, max_age_s: float) -> None:
+        self._max_age_s = max_age_s
+        self._waiting: list[Taken] = []
+        self._served_at: dict[str, float] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, frames: Iterable[Taken]) -> None:
+        """More frames, in any order."""
+        self._waiting.extend(frames)
+
+    def choose(self, room: int, now: float) -> Choice:
+        """Up to `room` frames to analyse now (unix seconds); what is neither chosen nor given up waits on."""
+        fresh = [taken for taken in self._waiting if now - taken.frame.captured_at <= self._max_age_s]
+        stale = len(self._waiting) - len(fresh)
+        chosen = sorted(self._by_turn(fresh)[:room], key=lambda taken: (taken.frame.captured_at, taken.frame.seq))
+        newest = {taken.frame.camera_id: taken.frame.captured_at for taken in chosen}
+        picked = {id(taken) for taken in chosen}
+        left = [taken for taken in fresh if id(taken) not in picked]
+        self._waiting = [taken for taken in left if taken.frame.captured_at > newest.get(taken.frame.camera_id, 0.0)]
+        self._remember(newest, now)
+        return Choice(chosen, stale, superseded=len(left) - len(self._waiting))
+
+    def _by_turn(self, frames: list[Taken]) -> list[Taken]:
+        """The newest of each camera before the second-newest of any; among equals the longest-unserved camera first."""
+        newest_first = sorted(frames, key=lambda taken: (taken.frame.captured_at, taken.frame.seq), reverse=True)
+        seen: dict[str, int] = {}
+        turns: list[tuple[int, float, float, int]] = []
+        for position, taken in enumerate(newest_first):
+            camera_id = taken.frame.camera_id
+            turn = seen.get(camera_id, 0)
+            seen[camera_id] = turn + 1
+            turns.append((turn, self._served_at.get(camera_id, 0.0), taken.frame.captured_at, position))
+        return [newest_first[position] for *_, position in sorted(turns)]
+
+    def _remember(self, cameras: Iterable[str], now: float) -> None:
+        self._served_at.update(dict.fromkeys(cameras, now))
+        if len(self._served_at) > 2 * len(self._waiting) + 64:
+            self._served_at = {
+                camera: at for camera, at in self._served_at.items() if now - at <= FORGET_CAMERA_S
+            }

@@ -1,0 +1,83 @@
+"""From the JPEG of a frame to its pixels in the batch, with as little spent on a bad one as can be."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import simplejpeg
+from numpy.typing import NDArray
+
+from fbtasks.errors import BadMessage
+
+Jpeg = bytes | memoryview
+
+_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL = {0xC0, 0xC1}
+_LONE = {0x01, *range(0xD0, 0xD8)}
+_COMPONENTS = {1, 3}  # grey, as cameras send at night, and colour
+
+
+def jpeg_size(data: Jpeg) -> tuple[int, int]:
+    """Width and height in pixels that the header tells; nothing is decoded.
+
+    Raises:
+        BadMessage: this is no JPEG, or none that is decoded here: a progressive one, of which a few bytes can cost
+            seconds, or one in CMYK, whose colours mean nothing without a profile.
+    """
+    for marker, body in _segments(data):
+        if marker in _FRAMES:
+            return _size(marker, body)
+    raise BadMessage("truncated JPEG: it ends before the size of the picture")
+
+
+def decode_into(data: Jpeg, out: NDArray[np.uint8]) -> None:
+    """Decode a JPEG into a place of the batch; other threads run meanwhile, the decoder gives up the GIL.
+
+    Args:
+        data: the JPEG, colour or grey, of exactly the size of `out`.
+        out: uint8 `[H, W, 3]`, contiguous; filled with RGB. After an error its content is undefined.
+
+    Raises:
+        BadMessage: the data is no JPEG, of another size, truncated or corrupt. A wrong size is found without decoding.
+    """
+    width, height = jpeg_size(data)
+    wanted_height, wanted_width = out.shape[:2]
+    if (width, height) != (wanted_width, wanted_height):
+        raise BadMessage(f"the picture is {width}x{height}, this model wants {wanted_width}x{wanted_height}")
+    try:
+        simplejpeg.decode_jpeg(data, "RGB", buffer=out, strict=True)
+    except ValueError as error:
+        kind = "corrupt" if bytes(data[-2:]) == b"\xff\xd9" else "truncated"
+        raise BadMessage(f"{kind} JPEG: {error}") from error
+
+
+def _segments(data: Jpeg) -> Iterator[tuple[int, Jpeg]]:
+    """Marker and content of each segment up to the first scan (ITU-T T.81, annex B)."""
+    if len(data) < 2 or data[0] != 0xFF or data[1] != _START:
+        raise BadMessage("not a JPEG")
+    position = 2
+    while position + 4 <= len(data):
+        if data[position] != 0xFF:
+            raise BadMessage("corrupt JPEG: no marker where one is due")
+        marker = data[position + 1]
+        if marker in {_END, _SCAN}:
+            return
+        if marker == 0xFF:  # fill byte
+            position += 1
+        elif marker in _LONE:
+            position += 2
+        else:
+            end = position + 2 + int.from_bytes(data[position + 2 : position + 4], "big")
+            yield marker, data[position + 4 : end]
+            position = max(end, position + 4)
+
+
+def _size(marker: int, body: Jpeg) -> tuple[int, int]:
+    if len(body) < 6:
+        raise BadMessage("truncated JPEG: it ends before the size of the picture")
+    if marker not in _SEQUENTIAL:
+        raise BadMessage("a progressive or lossless JPEG; send baseline JPEG")
+    if body[5] not in _COMPONENTS:
+        raise BadMessage(f"a JPEG of {body[5]} colour components; send colour or grey")
+    height, width = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
+    return width, height

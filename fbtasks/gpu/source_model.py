@@ -1,0 +1,150 @@
+"""The exported detector as it comes: read, checked, and fixed to the size of picture it will see."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, TensorProto, ValueInfoProto, compose, external_data_helper, helper, shape_inference
+
+from fbtasks.errors import EngineError, ModelUnsupported
+from fbtasks.gpu.heads import PREFIX, SOURCE, Export, Shape, described
+
+BATCH = "batch"
+"""Name of the one open dimension of a graph."""
+
+_MIN_OPSET = 11  # before it TopK and GatherElements lack what the reduction uses
+_USUAL_STRIDE = 32
+_FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
+
+
+@dataclass(frozen=True, slots=True)
+class SourceModel:
+    """A detector whose tensors all bear names of their own (`source/...`) and whose input has its size.
+
+    Attributes:
+        model: the graph, with inferred shapes.
+        picture: its input, float32 or float16 `[batch, 3, height, width]`, RGB, 0 to 1.
+        export: what it says of itself.
+    """
+
+    model: ModelProto
+    picture: ValueInfoProto
+    export: Export
+
+
+def read_file(path: Path) -> bytes:
+    """The model file's bytes.
+
+    Raises:
+        EngineError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise EngineError(f"cannot read the model {path}: {error.strerror}; set gpu.model to an ONNX file") from error
+
+
+def parse(content: bytes, name: str, width: int, height: int) -> SourceModel:
+    """The detector in `content`, fixed to pictures of `width` x `height` pixels.
+
+    Fixing the size lets runtimes plan their memory and fold every shape but the batch.
+
+    Args:
+        content: an ONNX file.
+        name: of the file, for messages.
+        width, height: of the pictures.
+
+    Raises:
+        ModelUnsupported: it is no ONNX file, or its input is not float `[batch, 3, height, width]` with an open batch
+            and room for the size.
+    """
+    model = _decode(content, name)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    model = compose.add_prefix(model, SOURCE, inplace=True)
+    picture = _picture_input(model)
+    _check_size(picture, metadata.get("stride", ""), width, height)
+    picture.CopyFrom(
+        helper.make_tensor_value_info(picture.name, picture.type.tensor_type.elem_type, [BATCH, 3, height, width])
+    )
+    model = _infer_shapes(model, name)
+    outputs = {_as_float(model, output): _shape(output) for output in model.graph.output}
+    return SourceModel(model, _picture_input(model), Export(outputs, metadata, _opset(model)))
+
+
+def _decode(content: bytes, name: str) -> ModelProto:
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError:
+        model = ModelProto()
+    if not model.graph.node or not model.graph.output:
+        raise ModelUnsupported(f"{name} is not an ONNX model, or only a part of one")
+    if any(external_data_helper.uses_external_data(tensor) for tensor in model.graph.initializer):
+        raise ModelUnsupported(f"{name} keeps its weights in another file; export it as a single file")
+    if _opset(model) < _MIN_OPSET:
+        raise ModelUnsupported(f"{name} uses ONNX opset {_opset(model)}; export it with opset {_MIN_OPSET} or later")
+    return model
+
+
+def _opset(model: ModelProto) -> int:
+    return max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
+
+
+def _picture_input(model: ModelProto) -> ValueInfoProto:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs: list[ValueInfoProto] = [value for value in model.graph.input if value.name not in constants]
+    if len(inputs) != 1:
+        raise ModelUnsupported(
+            f"the model has {len(inputs)} inputs; one is expected, pictures [batch, 3, height, width]"
+        )
+    return inputs[0]
+
+
+def _check_size(picture: ValueInfoProto, stride: str, width: int, height: int) -> None:
+    shape = _shape(picture)
+    if picture.type.tensor_type.elem_type not in _FLOATS or len(shape) != 4 or shape[1] not in {3, None}:
+        raise ModelUnsupported(
+            f"the model's input is {_described(picture)}; expected is float [batch, 3, height, width]"
+        )
+    if shape[0] is not None:
+        raise ModelUnsupported(
+            f"the model only takes batches of exactly {shape[0]}; export it with an open batch (dynamic=True)"
+        )
+    if shape[2] not in {height, None} or shape[3] not in {width, None}:
+        raise ModelUnsupported(
+            f"the model only takes pictures of {shape[3]}x{shape[2]}, not {width}x{height}; set gpu.input_width and "
+            "gpu.input_height to its size, or export it with dynamic=True"
+        )
+    step = int(stride) if stride.isdecimal() and int(stride) > 0 else _USUAL_STRIDE
+    if width % step or height % step:
+        raise ModelUnsupported(f"the input size {width}x{height} is not a multiple of {step}, the model's stride")
+
+
+def _infer_shapes(model: ModelProto, name: str) -> ModelProto:
+    """The model with the shapes that follow from its input's, whatever the export declared."""
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")  # else a declared but open dimension hides the inferred one
+    try:
+        return shape_inference.infer_shapes(model, data_prop=True)
+    except shape_inference.InferenceError as error:
+        raise ModelUnsupported(f"{name} contradicts itself: {error}") from error
+
+
+def _as_float(model: ModelProto, output: ValueInfoProto) -> str:
+    """Name of the output as float32; a half-precision one gets a cast."""
+    if output.type.tensor_type.elem_type == TensorProto.FLOAT:
+        return output.name
+    name = f"{PREFIX}{output.name}"
+    model.graph.node.append(helper.make_node("Cast", [output.name], [name], name=f"{name}/Cast", to=TensorProto.FLOAT))
+    return name
+
+
+def _shape(value: ValueInfoProto) -> Shape:
+    dims = value.type.tensor_type.shape.dim
+    return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
+
+
+def _described(value: ValueInfoProto) -> str:
+    element = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
+    return f"{element} {described(_shape(value))}"

@@ -1,0 +1,84 @@
+"""Every Redis key of the system, its bound, and nothing else.
+
+No key lives for ever: each has a length cap or a time to live (a test walks a used Redis and fails on one without).
+All names of a site start with its prefix. On a Redis Cluster put the hash tag there (`{site-7}:`): the scripts that
+touch several keys at once then find all of them on one slot.
+"""
+
+from dataclasses import dataclass
+
+BATCH_FRAMES_TTL_S = 60
+MAILBOX_TTL_S = 600
+QUEUED_TTL_S = 5
+"""A `queued` owner whose task was never sent, or died on the way, is forgotten after this long."""
+OWNER_TTL_S = 10
+"""A running task renews its token with every commit; one that died is forgotten after this long."""
+STATE_TTL_S = 7 * 24 * 3600
+LATEST_TTL_S = 3600
+OUTBOX_CAP = 100_000
+DEAD_LETTER_CAP = 100
+DEAD_LETTER_TTL_S = 7 * 24 * 3600
+HEALTH_TTL_S = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class CameraKeys:
+    """The keys that one camera's scripts touch together."""
+
+    mailbox: str
+    owner: str
+    state: str
+    latest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Names of all keys and channels under one site's prefix."""
+
+    prefix: str = ""
+
+    @property
+    def batch_frames(self) -> str:
+        """List of encoded frames, oldest first; capped by `frames.max_length` and `BATCH_FRAMES_TTL_S`."""
+        return f"{self.prefix}batch_frames"
+
+    def camera(self, camera_id: str) -> CameraKeys:
+        """Mailbox (stream, capped), owner, state and latest decision of one camera."""
+        return CameraKeys(
+            mailbox=f"{self.prefix}batch_results:{camera_id}",
+            owner=f"{self.prefix}camera:{camera_id}:owner",
+            state=f"{self.prefix}camera:{camera_id}:state",
+            latest=f"{self.prefix}camera:{camera_id}:latest",
+        )
+
+    @property
+    def mailboxes(self) -> str:
+        """Pattern that matches every mailbox."""
+        return f"{self.prefix}batch_results:*"
+
+    def camera_of_mailbox(self, key: str) -> str:
+        """The camera whose mailbox `key` is."""
+        return key.removeprefix(f"{self.prefix}batch_results:")
+
+    @property
+    def outbox(self) -> str:
+        """Stream of alerts that are not in the store yet."""
+        return f"{self.prefix}alerts:outbox"
+
+    def dead(self, kind: str) -> str:
+        """List of dead letters of `kind`: frames, results or alerts."""
+        return f"{self.prefix}dead:{kind}"
+
+    def health(self, process: str) -> str:
+        """Last progress report of one process."""
+        return f"{self.prefix}health:{process}"
+
+    @property
+    def decisions_channel(self) -> str:
+        """Pub/sub channel on which every decision of the logic is told as it is made."""
+        return f"{self.prefix}decisions"
+
+    @property
+    def alerts_channel(self) -> str:
+        """Pub/sub channel on which alerts are told."""
+        return f"{self.prefix}alerts"

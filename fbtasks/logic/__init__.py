@@ -1,0 +1,1 @@
+"""From boxes to alerts: pure decisions, and the Celery tasks around them."""

@@ -1,0 +1,1 @@
+"""One module per revision. None is ever changed once released."""

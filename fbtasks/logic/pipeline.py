@@ -1,0 +1,277 @@
+"""One result of one camera in; its new state, what is to be seen in it, and alerts out."""
+
+from typing import Protocol
+
+import msgspec
+import numpy as np
+
+from fbtasks.alert import Alert, Event, Severity
+from fbtasks.detections import Boxes
+from fbtasks.errors import BadMessage
+from fbtasks.logic.episodes import Episodes, Judged
+from fbtasks.logic.nms import surviving
+from fbtasks.logic.posture import Glimpse, Posture, subject
+from fbtasks.logic.rules import Rule
+from fbtasks.logic.smoother import Position, PostureName, Reading, Smoother, Window
+from fbtasks.logic.state import CameraState, LateRun
+from fbtasks.logic.tracker import Corners, Kind, Sighting, Track, Tracker, Tracks
+from fbtasks.wire import Result
+
+KINDS: tuple[Kind, ...] = ("animal", "person")
+CLOCK_RESTART_RESULTS = 10
+CLOCK_RESTART_S = 10.0
+"""Late results that rise among themselves over so long, with none newer between, are a clock set back, not stragglers:
+a mailbox keeps its order, so stragglers come in a burst that a newer result soon ends."""
+
+
+class TrackerParameters(Protocol):
+    """See `fbtasks.settings.TrackerSettings`."""
+
+    @property
+    def match_iou(self) -> float: ...
+    @property
+    def lost_after_s(self) -> float: ...
+    @property
+    def confirm_s(self) -> float: ...
+
+
+class PostureParameters(Protocol):
+    """See `fbtasks.settings.PostureSettings`."""
+
+    @property
+    def lying_aspect(self) -> float: ...
+    @property
+    def softness(self) -> float: ...
+
+
+class Parameters(Protocol):
+    """What the pipeline takes from the settings, see `fbtasks.settings.LogicSettings`.
+
+    Named by shape: the settings read the environment, which nothing here may.
+    """
+
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def nms_iou(self) -> float: ...
+    @property
+    def animal_classes(self) -> list[str]: ...
+    @property
+    def person_classes(self) -> list[str]: ...
+    @property
+    def window_s(self) -> float: ...
+    @property
+    def tracker(self) -> TrackerParameters: ...
+    @property
+    def posture(self) -> PostureParameters: ...
+
+
+class TrackView(msgspec.Struct, frozen=True, kw_only=True):
+    """A confirmed track as it is seen in this picture.
+
+    Attributes:
+        id, kind: the track's.
+        class_name, confidence: what the model says.
+        xyxy: left, top, right, bottom, in pixels of the source picture.
+        posture: of the window; `unknown` for a person.
+        p_lying: mean of the window, 0 to 1; None if nothing is known.
+        p_lying_now: of this picture alone, and the reason for it.
+        speed_bl_s, speed_px_s: body lengths and source pixels per second; None if not known.
+    """
+
+    id: int
+    kind: Kind
+    class_name: str
+    confidence: float
+    xyxy: Corners
+    posture: PostureName
+    p_lying: float | None
+    p_lying_now: float | None
+    p_lying_reason: str
+    speed_bl_s: float | None
+    speed_px_s: float | None
+
+
+class Happening(msgspec.Struct, frozen=True):
+    """An alert that this picture brought about, in short."""
+
+    alert_id: str
+    event: Event
+    rule: str
+    severity: Severity
+    message: str
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What the logic made of one result; plain values, fit for JSON.
+
+    Attributes:
+        camera_id, seq, captured_at, sent_at, taken_at, inferred_at, width, height: the result's.
+        tracks: confirmed tracks that are seen in this picture.
+        events: alerts that it brought about.
+    """
+
+    camera_id: str
+    seq: int
+    captured_at: float
+    sent_at: float
+    taken_at: float
+    inferred_at: float
+    width: int
+    height: int
+    tracks: list[TrackView]
+    events: list[Happening]
+
+
+class Pipeline:
+    """The logic of one camera. Holds settings only; all that is remembered is in the `CameraState`."""
+
+    def __init__(self, camera_id: str, parameters: Parameters, rules: tuple[Rule, ...]) -> None:
+        self._camera_id = camera_id
+        self._confidence = parameters.confidence
+        self._nms_iou = parameters.nms_iou
+        self._kinds: dict[str, int] = {name: KINDS.index("person") for name in parameters.person_classes}
+        self._kinds |= {name: KINDS.index("animal") for name in parameters.animal_classes}
+        tracker = parameters.tracker
+        self._tracker = Tracker(tracker.match_iou, tracker.lost_after_s, tracker.confirm_s, parameters.confidence)
+        self._posture = Posture(parameters.posture.lying_aspect, parameters.posture.softness)
+        self._smoother = Smoother(parameters.window_s)
+        self._episodes = Episodes(camera_id, rules)
+
+    def step(self, state: CameraState, result: Result) -> tuple[CameraState, Decision | None, list[Alert]]:
+        """Take one result.
+
+        `state` is changed in place and returned. When this raises anything but `BadMessage`, the state may be half
+        changed: drop it and start again from its encoded form.
+
+        Returns:
+            The state; the decision, or None if the result came too late and was only counted; the new alerts in the
+            order in which they happened.
+
+        Raises:
+            BadMessage: the result cannot be used; the state is as it was.
+        """
+        if result.camera_id != self._camera_id:
+            raise BadMessage(f"a result of camera {result.camera_id} in the mailbox of {self._camera_id}")
+        sightings = self._sightings(result)
+        before = state.last_captured_at
+        if not _accept(state, result):
+            return state, None, []
+        now = result.captured_at
+        elapsed = max(0.0, now - before) if before is not None else 0.0
+        self._tracker.step(state.tracks, sightings, now)
+        glimpses = self._glimpses(_seen(state, now), sightings, result)
+        for track in _seen(state, now):
+            self._observe(state, track, glimpses[track.id], elapsed)
+        readings = self._read(state, now)
+        confirmed = [Judged(track, readings[track.id]) for track in state.tracks.alive if track.confirmed]
+        alerts = self._episodes.step(state.book, confirmed, now)
+        return state, _decision(result, confirmed, glimpses, alerts), alerts
+
+    def _sightings(self, result: Result) -> list[Sighting]:
+        """The boxes of animals and persons after suppression, surest first.
+
+        Suppression is by kind, not by class: one horse that the model calls `horse` and `dog` at once is one animal.
+        """
+        boxes = result.boxes()
+        kinds = {number: self._kind_of(name) for number, name in result.names.items()}
+        groups = np.array([kinds[number] for number in boxes.class_id.tolist()], np.int32)
+        wanted = groups >= 0
+        boxes, groups = boxes[wanted], groups[wanted]
+        kept = surviving(boxes, self._nms_iou, groups)
+        return _as_sightings(boxes[kept], [KINDS[group] for group in groups[kept].tolist()], result.names)
+
+    def _kind_of(self, class_name: str) -> int:
+        """Index into `KINDS`, -1 for any other class; `horse_lying` is a horse when `horse` is."""
+        return self._kinds.get(class_name, self._kinds.get(subject(class_name), -1))
+
+    def _glimpses(self, tracks: list[Track], sightings: list[Sighting], result: Result) -> dict[int, Glimpse]:
+        """What this picture alone says of the posture of each of `tracks`, all of which are seen in it."""
+        strong = [sighting for sighting in sightings if sighting.confidence >= self._confidence]
+        return {track.id: self._glimpse(track.sighting, strong, result) for track in tracks}
+
+    def _glimpse(self, sighting: Sighting, others: list[Sighting], result: Result) -> Glimpse:
+        if sighting.kind != "animal":
+            return Glimpse(None, "not an animal")
+        if sighting.confidence < self._confidence:
+            return Glimpse(None, "the box is too weak to judge by")
+        return self._posture.of(sighting, others, result.width, result.height)
+
+    def _observe(self, state: CameraState, track: Track, glimpse: Glimpse, elapsed: float) -> None:
+        window = state.windows.setdefault(track.id, Window())
+        position = Position(track.last_seen_at, *track.sighting.centre)
+        self._smoother.observe(window, elapsed, glimpse.p_lying, position, max(track.sighting.size))
+
+    def _read(self, state: CameraState, now: float) -> dict[int, Reading]:
+        """Readings of all tracks; the windows of ended ones are dropped."""
+        state.windows = {track.id: state.windows[track.id] for track in state.tracks.alive}
+        return {track_id: self._smoother.read(window, now) for track_id, window in state.windows.items()}
+
+
+def _accept(state: CameraState, result: Result) -> bool:
+    """Note the result as the last one taken, or as late."""
+    if state.last_captured_at is not None and result.captured_at <= state.last_captured_at:
+        state.late += 1
+        if not _clock_was_set_back(state, result.captured_at):
+            return False
+        _restart_clock(state, result.captured_at)
+    state.last_captured_at, state.last_seq, state.late_run = result.captured_at, result.seq, None
+    return True
+
+
+def _clock_was_set_back(state: CameraState, captured_at: float) -> bool:
+    run = state.late_run
+    if run is None or captured_at <= run.last_at:
+        state.late_run = LateRun(1, captured_at, captured_at)
+        return False
+    run.count, run.last_at = run.count + 1, captured_at
+    return run.count >= CLOCK_RESTART_RESULTS and captured_at - run.first_at >= CLOCK_RESTART_S
+
+
+def _restart_clock(state: CameraState, now: float) -> None:
+    """Go on at `now`, before all that is remembered: tracks begin anew, episodes are kept, paused, with their times."""
+    state.clock_restarts += 1
+    state.tracks = Tracks(next_id=state.tracks.next_id)
+    state.windows = {}
+    state.book.restart_clock(now)
+
+
+def _seen(state: CameraState, now: float) -> list[Track]:
+    return [track for track in state.tracks.alive if track.last_seen_at == now]
+
+
+def _as_sightings(boxes: Boxes, kinds: list[Kind], names: dict[int, str]) -> list[Sighting]:
+    rows = zip(boxes.xyxy.tolist(), boxes.confidence.tolist(), kinds, boxes.class_id.tolist(), strict=True)
+    return [Sighting(tuple(xyxy), confidence, kind, names[number]) for xyxy, confidence, kind, number in rows]
+
+
+def _decision(result: Result, confirmed: list[Judged], glimpses: dict[int, Glimpse], alerts: list[Alert]) -> Decision:
+    return Decision(
+        camera_id=result.camera_id,
+        seq=result.seq,
+        captured_at=result.captured_at,
+        sent_at=result.sent_at,
+        taken_at=result.taken_at,
+        inferred_at=result.inferred_at,
+        width=result.width,
+        height=result.height,
+        tracks=[_view(judged, glimpses[judged.track.id]) for judged in confirmed if judged.track.id in glimpses],
+        events=[Happening(alert.id, alert.event, alert.rule, alert.severity, alert.message) for alert in alerts],
+    )
+
+
+def _view(judged: Judged, glimpse: Glimpse) -> TrackView:
+    sighting, reading = judged.track.sighting, judged.reading
+    return TrackView(
+        id=judged.track.id,
+        kind=sighting.kind,
+        class_name=sighting.class_name,
+        confidence=sighting.confidence,
+        xyxy=sighting.xyxy,
+        posture=reading.posture,
+        p_lying=reading.p_lying,
+        p_lying_now=glimpse.p_lying,
+        p_lying_reason=glimpse.reason,
+        speed_bl_s=reading.speed_bl_s,
+        speed_px_s=reading.speed_px_s,
+    )

@@ -1,0 +1,111 @@
+"""Standing or lying, as far as one box of one picture tells."""
+
+import re
+from dataclasses import dataclass
+from math import exp
+from typing import NamedTuple
+
+from fbtasks.logic.tracker import Corners, Sighting
+
+LYING_WORDS = frozenset({"lying", "laying", "recumbent", "down"})
+STANDING_WORDS = frozenset({"standing", "upright", "up"})
+STATED = 0.95
+"""P(lying) of a box whose class says so. Not 1: such models err too, and the window of seconds evens that out."""
+BORDER_SHARE = 0.005
+"""A box that ends so near the border of the picture, as a share of its side, goes on outside: 3 pixels of 640."""
+HIDDEN_SHARE = 0.2
+"""A box of which another one in front covers more than this tells no shape. Ours: in a clip of two horses the rear one,
+its legs behind the other, looked 2.3 times as wide as high."""
+IN_FRONT_SHARE = 0.05
+"""On flat ground what stands lower in the picture is nearer. By less, as a share of the height, it may be jitter."""
+
+
+class Glimpse(NamedTuple):
+    """What one box tells: P(lying) from 0 to 1, or None, and why."""
+
+    p_lying: float | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Posture:
+    """From a box to P(lying).
+
+    A model trained with classes such as `horse_lying` and `horse_standing` is believed. From any other, only the shape
+    of the box is left, and that is a heuristic which holds for one camera at most: seen from the side a standing horse
+    is about as wide as high and a lying one twice as wide; seen from its front, from above or behind a wall it can be
+    either. `lying_aspect` must be set from pictures of the camera at hand. A box that is cut off or half hidden has no
+    shape to speak of, and says nothing.
+
+    Attributes:
+        lying_aspect: width over height at which both postures are even.
+        softness: distance from `lying_aspect` at which the estimate is 0.73 sure (one unit of the logistic function).
+    """
+
+    lying_aspect: float
+    softness: float
+
+    def of(self, sighting: Sighting, others: list[Sighting], width: int, height: int) -> Glimpse:
+        """P(lying) of `sighting` in a picture of `width` x `height` pixels in which `others` are seen as well."""
+        stated = stated_posture(sighting.class_name)
+        if stated is not None:
+            return Glimpse(stated, f"the model says {sighting.class_name}")
+        if any(_hides(other, sighting) for other in others):
+            return Glimpse(None, "something in front hides it")
+        return self._from_shape(sighting, width, height)
+
+    def _from_shape(self, sighting: Sighting, width: int, height: int) -> Glimpse:
+        box_width, box_height = sighting.size
+        if box_width <= 0 or box_height <= 0:
+            return Glimpse(None, "the box has no area")
+        aspect = box_width / box_height
+        p_lying = _logistic((aspect - self.lying_aspect) / self.softness)
+        # A cut box is a bound, not a measure: without its legs a standing horse looks wide, without its head a lying
+        # one looks narrow. So a cut below or above leaves only "standing" to believe, one at a side only "lying".
+        cut_sideways, cut_upright = _cut_off(sighting.xyxy, width, height)
+        if (cut_sideways and p_lying < 0.5) or (cut_upright and p_lying >= 0.5):
+            return Glimpse(None, "the box is cut off by the picture's border")
+        return Glimpse(p_lying, f"width is {aspect:.2f} of height")
+
+
+def subject(class_name: str) -> str:
+    """What a class is of, without its posture: `horse` of `horse_lying`."""
+    return "_".join(word for word in _words(class_name) if word not in LYING_WORDS | STANDING_WORDS)
+
+
+def stated_posture(class_name: str) -> float | None:
+    """P(lying) that a class name states, if it states one."""
+    words = set(_words(class_name))
+    lying, standing = bool(words & LYING_WORDS), bool(words & STANDING_WORDS)
+    if lying == standing:
+        return None
+    return STATED if lying else 1.0 - STATED
+
+
+def _words(class_name: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", class_name.lower())
+
+
+def _logistic(value: float) -> float:
+    return 1.0 / (1.0 + exp(-max(-60.0, min(60.0, value))))
+
+
+def _cut_off(xyxy: Corners, width: int, height: int) -> tuple[bool, bool]:
+    """Whether the picture's border cuts the box at a side, and above or below."""
+    left, top, right, bottom = xyxy
+    margin_x, margin_y = BORDER_SHARE * width, BORDER_SHARE * height
+    sideways = left <= margin_x or right >= width - margin_x
+    upright = top <= margin_y or bottom >= height - margin_y
+    return sideways, upright
+
+
+def _hides(other: Sighting, sighting: Sighting) -> bool:
+    """Whether `other` stands in front of `sighting` and covers too much of it."""
+    left, top, right, bottom = sighting.xyxy
+    other_left, other_top, other_right, other_bottom = other.xyxy
+    if other_bottom <= bottom + IN_FRONT_SHARE * (bottom - top):
+        return False
+    shared_width = min(right, other_right) - max(left, other_left)
+    shared_height = min(bottom, other_bottom) - max(top, other_top)
+    shared = max(0.0, shared_width) * max(0.0, shared_height)
+    return shared > HIDDEN_SHARE * (right - left) * (bottom - top)

@@ -1,0 +1,76 @@
+"""What the tasks of one worker process share: connections, the store, the sinks, the pipelines."""
+
+from functools import cache, cached_property, lru_cache
+from time import time
+
+from fbtasks.celery import settings
+from fbtasks.health import REPORT_EVERY_S, HealthBoard, report_of
+from fbtasks.keys import Keys
+from fbtasks.logic.pipeline import Pipeline
+from fbtasks.logic.rules import load_rules
+from fbtasks.logic.sinks import Sink
+from fbtasks.logic.sinks.pubsub import PubSub
+from fbtasks.logic.sinks.webhook import Webhook
+from fbtasks.logic.store import Store, open_store
+from fbtasks.mailbox import Mailboxes, Outbox
+from fbtasks.transport import DeadLetters, connect
+
+
+class Runtime:
+    """Made in the worker process by its first task, never before a fork: no connection may be shared across one."""
+
+    def __init__(self) -> None:
+        self.settings = settings
+        self.keys = Keys(settings.redis.prefix)
+        self.redis = connect(settings.state_url, settings.redis.timeout_s)
+        self.frames_redis = connect(settings.frames_url, settings.redis.timeout_s)
+        self.mailboxes = Mailboxes(self.redis, self.keys, length=settings.logic.mailbox_length)
+        self.outbox = Outbox(self.redis, self.keys)
+        self.dead = DeadLetters(self.redis, self.keys)
+        self.board = HealthBoard(self.redis, self.keys)
+        # Bounded, for camera names come from outside; a pipeline holds settings, no state, and is made again at will.
+        self.pipeline = lru_cache(maxsize=4096)(self._pipeline)
+        self._decisions = 0
+        self._decided_at: float | None = None
+        self._reported_at = 0.0
+
+    @cached_property
+    def store(self) -> Store:
+        """The store, its tables up to date.
+
+        Raises:
+            StoreUnavailable: the database is away; asked again, it tries again.
+        """
+        store = open_store(self.settings.store_url)
+        store.migrate()
+        return store
+
+    @cached_property
+    def sinks(self) -> dict[str, Sink]:
+        """Where alerts go, by name: Redis pub/sub always, the backend's webhook when it has a URL."""
+        webhook, timeout_s = self.settings.webhook, self.settings.redis.timeout_s
+        sinks: list[Sink] = [PubSub(self.redis, self.keys.alerts_channel, timeout_s)]
+        if webhook.url is not None:
+            token = webhook.token.get_secret_value() if webhook.token else None
+            sinks.append(Webhook(webhook.url.get_secret_value(), token, webhook.timeout_s))
+        return {sink.name: sink for sink in sinks}
+
+    def _pipeline(self, camera_id: str) -> Pipeline:
+        rules = load_rules(self.settings.rule_tables(camera_id))
+        return Pipeline(camera_id, self.settings.logic, rules)
+
+    def report(self, decisions: int) -> None:
+        """Count decisions, and tell the health board at most once a second."""
+        now = time()
+        self._decisions += decisions
+        self._decided_at = now if decisions else self._decided_at
+        if now - self._reported_at >= REPORT_EVERY_S:
+            self._reported_at = now
+            counters = {"decisions": self._decisions}
+            self.board.write(report_of("logic", now=now, progress_at=self._decided_at, counters=counters))
+
+
+@cache
+def runtime() -> Runtime:
+    """This process's runtime."""
+    return Runtime()

@@ -1,0 +1,139 @@
+"""What single pictures say of one track, evened out over a sliding window of seconds of capture time."""
+
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+import msgspec
+
+PostureName = Literal["standing", "lying", "unknown"]
+
+ENTER_LYING = 0.7
+"""A mean P(lying) from which the posture is lying. Ours, as the next two: so far apart that jitter flips nothing."""
+ENTER_STANDING = 0.3
+MIN_COVERAGE = 0.4
+"""With less of the window observed the posture is unknown. Low enough for an animal that is found in every other
+picture, which a nano model does to one that lies in the dark."""
+MAX_GAP_S = 3.0
+"""Longest time between two pictures over which nothing is taken to have changed; more than that was not observed."""
+SPEED_WINDOW_S = 1.0
+"""Velocity is the movement of the box's centre in the last second, as FirstBreath's documentation defines it."""
+SPEED_MIN_SPAN_S = 0.4
+BINS = 50
+"""The window is kept in so many bins at most, so that its cost does not grow with frame rate or length."""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """What is believed of one track at one time; what rules judge.
+
+    Attributes:
+        posture: standing, lying, or unknown.
+        p_lying: time-weighted mean of P(lying) over the observed part of the window; None if nothing was observed.
+        coverage: observed share of the window, 0 to 1.
+        speed_px_s: speed of the box's centre, pixels of the source picture per second; None if not known.
+        speed_bl_s: the same in body lengths per second.
+    """
+
+    posture: PostureName
+    p_lying: float | None
+    coverage: float
+    speed_px_s: float | None
+    speed_bl_s: float | None
+
+
+class Bin(msgspec.Struct, array_like=True):
+    """A piece of the window: its ends, how much of it was observed and lying, the box's longer side at its end."""
+
+    start_at: float
+    end_at: float
+    known_s: float
+    lying_s: float
+    side: float
+
+
+class Position(msgspec.Struct, frozen=True, array_like=True):
+    """Where the box's centre was, in pixels of the source picture."""
+
+    at: float
+    x: float
+    y: float
+
+
+class Window(msgspec.Struct, array_like=True):
+    """The window of one track."""
+
+    bins: list[Bin] = []
+    positions: list[Position] = []
+    posture: PostureName = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Smoother:
+    """How a window is filled and read.
+
+    Attributes:
+        window_s: length of the window, seconds.
+    """
+
+    window_s: float
+
+    def observe(self, window: Window, elapsed: float, p_lying: float | None, position: Position, side: float) -> None:
+        """Add what one picture shows: P(lying) if it tells, where the box's centre is, its longer side in pixels.
+
+        The picture speaks for `elapsed`, the seconds since the camera's picture before it, whether or not the track was
+        seen in that one; for nothing if that is longer than `MAX_GAP_S`.
+        """
+        known = elapsed if p_lying is not None and elapsed <= MAX_GAP_S else 0.0
+        lying = known * (p_lying or 0.0)
+        at = position.at
+        if window.bins and at - window.bins[-1].start_at <= self.window_s / BINS:
+            last = window.bins[-1]
+            last.end_at, last.side = at, side
+            last.known_s += known
+            last.lying_s += lying
+        else:
+            window.bins.append(Bin(at - known, at, known, lying, side))
+        window.positions.append(position)
+
+    def read(self, window: Window, now: float) -> Reading:
+        """The reading at `now`; what is older than the window is dropped from it."""
+        window.bins = [piece for piece in window.bins if piece.end_at > now - self.window_s]
+        window.positions = [place for place in window.positions if place.at >= now - SPEED_WINDOW_S]
+        known = sum(piece.known_s for piece in window.bins)
+        p_lying = sum(piece.lying_s for piece in window.bins) / known if known > 0 else None
+        coverage = min(1.0, known / self.window_s)
+        window.posture = _posture(window.posture, p_lying, coverage)
+        speed = _speed(window.positions)
+        return Reading(window.posture, p_lying, coverage, speed, _in_body_lengths(speed, window.bins))
+
+
+def _posture(before: PostureName, p_lying: float | None, coverage: float) -> PostureName:
+    if p_lying is None or coverage < MIN_COVERAGE:
+        return "unknown"
+    if p_lying >= ENTER_LYING:
+        return "lying"
+    if p_lying <= ENTER_STANDING:
+        return "standing"
+    return before
+
+
+def _speed(positions: list[Position]) -> float | None:
+    """Slope of the straight line through the positions, by least squares: jitter of single boxes hardly tilts it."""
+    if len(positions) < 2 or positions[-1].at - positions[0].at < SPEED_MIN_SPAN_S:
+        return None
+    count = len(positions)
+    mean_at = sum(place.at for place in positions) / count
+    spread = sum((place.at - mean_at) ** 2 for place in positions)
+    slope_x = sum((place.at - mean_at) * place.x for place in positions) / spread
+    slope_y = sum((place.at - mean_at) * place.y for place in positions) / spread
+    speed: float = (slope_x**2 + slope_y**2) ** 0.5
+    return speed
+
+
+def _in_body_lengths(speed: float | None, bins: list[Bin]) -> float | None:
+    """The speed over the track's body length, which is the median of the box's longer side in the window.
+
+    A horse seen from its front is shorter than its body, so its speed comes out too high there, up to 1.5 times.
+    """
+    body_length = median(piece.side for piece in bins) if bins else 0.0
+    return speed / body_length if speed is not None and body_length > 0 else None

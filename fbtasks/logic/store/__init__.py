@@ -1,0 +1,99 @@
+"""Alerts, their episodes and their deliveries in SQL: SQLite, PostgreSQL, MySQL or MariaDB.
+
+An alert is recorded together with one delivery per sink in a single transaction, so it cannot be stored and never be
+sent. A delivery is claimed for a limited time; whoever dies with a claim loses it when that time is over. Within one
+episode and sink only the oldest open delivery can be claimed: a clear never arrives before its raise.
+
+All times are unix seconds in double precision, as in `fbtasks.alert`, because the three databases agree on those
+exactly and on no type for dates.
+"""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine
+
+from fbtasks.alert import Alert
+from fbtasks.logic.store import deliveries, record
+from fbtasks.logic.store.deliveries import Backlog, Claim
+from fbtasks.logic.store.engine import make_engine
+from fbtasks.logic.store.transaction import read, write
+from fbtasks.logic.store.upgrade import upgrade
+
+__all__ = ["Backlog", "Claim", "Store", "open_store"]
+
+
+class Store:
+    """The store behind one engine; safe to share between threads, never between processes.
+
+    Every method raises `StoreUnavailable` when the database cannot be used at present; nothing was changed then,
+    unless the connection broke during the commit itself, and every method may be called again in either case.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def migrate(self) -> None:
+        """Bring the tables to this build's form; any number of processes may do so at once.
+
+        Raises:
+            ConfigError: the database was made by a newer build.
+        """
+        upgrade(self._engine)
+
+    def record(self, alerts: Sequence[Alert], sinks: Sequence[str], now: float) -> int:
+        """Store the alerts that are new, each with one delivery per name in `sinks`; return how many were new.
+
+        The alerts of one episode must come in their order, over calls too; those known already change nothing.
+        """
+        if not alerts:
+            return 0
+        return write(self._engine, lambda connection: record.record(connection, alerts, sinks, now))
+
+    def open_episodes(self, camera_id: str) -> list[Alert]:
+        """The last alert of each episode of the camera that is not cleared, longest open first."""
+        return read(self._engine, lambda connection: record.open_episodes(connection, camera_id))
+
+    def recent_alerts(self, limit: int) -> list[Alert]:
+        """The newest alerts by capture time, newest first."""
+        return read(self._engine, lambda connection: record.recent_alerts(connection, limit))
+
+    def due(self, now: float, limit: int) -> list[tuple[str, str]]:
+        """Episode id and sink of what `claim` would hand out at `now`, longest due first."""
+        return read(self._engine, lambda connection: deliveries.due(connection, now, limit))
+
+    def claim(self, episode_id: str, sink: str, now: float, lease_s: float) -> Claim | None:
+        """Take the oldest open delivery of the episode to the sink, for `lease_s` seconds.
+
+        None when there is none, when it is not due yet, or when somebody else has it.
+        """
+        return write(self._engine, lambda connection: deliveries.claim(connection, episode_id, sink, now, lease_s))
+
+    def delivered(self, claim: Claim, now: float) -> None:
+        """The sink took the alert. Also counts when the claim ran out meanwhile: it is the truth."""
+        write(self._engine, lambda connection: deliveries.delivered(connection, claim, now))
+
+    def failed(self, claim: Claim, reason: str, now: float, next_attempt_at: float | None) -> None:
+        """The sink did not take the alert: try again at `next_attempt_at`, or never (None, a dead letter).
+
+        Changes nothing when the claim ran out and another try has begun since.
+        """
+        write(self._engine, lambda connection: deliveries.failed(connection, claim, reason, now, next_attempt_at))
+
+    def backlog(self, now: float, dead_within_s: float = 86_400.0) -> Backlog:
+        """What health looks at; `dead` counts the deliveries given up in the last `dead_within_s` seconds."""
+        return read(self._engine, lambda connection: deliveries.backlog(connection, now, dead_within_s))
+
+
+def open_store(url: str) -> Store:
+    """The store at a SQLAlchemy URL: `sqlite:///<file>`, `postgresql://…`, `mysql://…` or `mariadb://…`.
+
+    Connects when first used. A process that forks must open its stores afterwards, in the children.
+
+    Raises:
+        ConfigError: the URL is malformed, of another database, or its driver is not installed.
+    """
+    return Store(make_engine(url))

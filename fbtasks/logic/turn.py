@@ -1,0 +1,111 @@
+"""One task's turn with one camera: take its results, decide, commit, until nothing waits or the time is up."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from fbtasks.alert import Alert
+from fbtasks.errors import BadMessage
+from fbtasks.logic.pipeline import Pipeline
+from fbtasks.logic.state import CameraState
+from fbtasks.mailbox import Mailboxes, Turn, Waiting
+from fbtasks.wire import decode_result
+
+_decisions = msgspec.json.Encoder()
+
+
+@dataclass(slots=True)
+class Done:
+    """What a turn came to.
+
+    Attributes:
+        decisions: results that were decided on.
+        alerts: alerts that were committed to the outbox.
+        wake: results still wait; a fresh task must be sent.
+    """
+
+    decisions: int = 0
+    alerts: int = 0
+    wake: bool = False
+
+
+@dataclass(slots=True)
+class _Step:
+    """What became of one batch of waiting results, before it is committed."""
+
+    state: CameraState
+    decisions: list[bytes] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+    refused: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+def take_turn(
+    camera_id: str,
+    mailboxes: Mailboxes,
+    pipeline: Pipeline,
+    *,
+    restore: Callable[[], CameraState],
+    bury: Callable[[list[tuple[str, bytes]]], None],
+    chunk: int,
+    is_over: Callable[[], bool],
+) -> Done:
+    """Work on the camera until its mailbox is empty or `is_over()`. Does nothing when another task has the camera.
+
+    Args:
+        restore: the state to begin with when Redis has none, from what the store remembers.
+        bury: keeps results that cannot be used, as `(reason, message)`.
+        chunk: results that are taken at once.
+
+    Raises:
+        OwnershipLost, OutboxFull: from the commit; what was not committed waits in the mailbox still.
+        StoreUnavailable: from `restore`.
+    """
+    done = Done()
+    turn = mailboxes.begin(camera_id, chunk)
+    if turn is None:
+        return done
+    state = _state(turn, restore)
+    token, waiting = turn.token, turn.waiting
+    while True:
+        step = _decide(state, pipeline, waiting)
+        bury(step.refused)
+        committed = mailboxes.commit(
+            camera_id,
+            token,
+            waiting,
+            state=step.state.encode(),
+            decisions=step.decisions,
+            alerts=[alert.model_dump_json().encode() for alert in step.alerts],
+            count=0 if is_over() else chunk,
+        )
+        done.decisions += len(step.decisions)
+        done.alerts += len(step.alerts)
+        if committed.waiting is None:
+            done.wake = committed.wake
+            return done
+        state, token, waiting = step.state, committed.token, committed.waiting
+
+
+def _state(turn: Turn, restore: Callable[[], CameraState]) -> CameraState:
+    """The camera's state; one that this build cannot read is as good as none."""
+    if turn.state is None:
+        return restore()
+    try:
+        return CameraState.decode(turn.state)
+    except BadMessage:
+        return restore()
+
+
+def _decide(state: CameraState, pipeline: Pipeline, waiting: Waiting) -> _Step:
+    step = _Step(state)
+    for message in waiting.messages:
+        try:
+            step.state, decision, alerts = pipeline.step(step.state, decode_result(message))
+        except BadMessage as error:
+            step.refused.append((str(error), message))
+            continue
+        step.alerts += alerts
+        if decision is not None:
+            step.decisions.append(_decisions.encode(decision))
+    return step

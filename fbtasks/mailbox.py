@@ -1,0 +1,269 @@
+"""A camera's waiting results, and the promise that one task at a time works on them, exactly once.
+
+Everything hangs on one key per camera, `owner`: absent (the camera sleeps), `queued` (a task has been sent for it) or
+a token (a task runs). It always expires, so what a crash leaves behind heals by itself. Three scripts, each atomic:
+
+- *push* appends results and, where the owner is absent, sets it to `queued` and asks the caller to send a task. A
+  result is therefore either seen by the running task or wakes the camera: there is no moment between.
+- *begin* takes a camera that nobody runs and returns its state and first results. The holder may ask again: a client
+  whose connection broke before the answer came repeats the call.
+- *commit* writes state, removes the results that were worked on and appends the alerts, all or nothing, and only for
+  the holder of the token. It then returns the next results under a fresh token, or lets the camera sleep.
+
+The mailbox is a stream. Its entries carry rising identifiers, so *commit* removes exactly what the task has seen, even
+when the length cap cut the oldest off meanwhile. The token changes with every commit: when Redis comes back from an
+append-only file that lacks its last second, a task that knows a newer state than Redis does finds its token foreign,
+drops its work, and the results, which are back too, are worked on again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import uuid4
+
+from redis import Redis
+
+from fbtasks.errors import OutboxFull, OwnershipLost
+from fbtasks.keys import LATEST_TTL_S, MAILBOX_TTL_S, OUTBOX_CAP, OWNER_TTL_S, QUEUED_TTL_S, STATE_TTL_S, Keys
+
+_PUSH = """
+local mailbox, owner = KEYS[1], KEYS[2]
+local cap, mailbox_ttl, queued_ttl = ARGV[1], ARGV[2], ARGV[3]
+for i = 4, #ARGV do
+    redis.call('XADD', mailbox, '*', 'd', ARGV[i])
+end
+local dropped = redis.call('XTRIM', mailbox, 'MAXLEN', cap)
+redis.call('EXPIRE', mailbox, mailbox_ttl)
+local asleep = redis.call('SET', owner, 'queued', 'NX', 'EX', queued_ttl)
+return {asleep and 1 or 0, dropped}
+"""
+
+_BEGIN = """
+local mailbox, owner, state = KEYS[1], KEYS[2], KEYS[3]
+local token, owner_ttl, count = ARGV[1], ARGV[2], ARGV[3]
+local current = redis.call('GET', owner)
+if current and current ~= 'queued' and current ~= token then
+    return {}
+end
+local results = redis.call('XRANGE', mailbox, '-', '+', 'COUNT', count)
+if #results == 0 then
+    redis.call('DEL', owner)
+    return {}
+end
+redis.call('SET', owner, token, 'EX', owner_ttl)
+return {redis.call('GET', state), results}
+"""
+
+_COMMIT = """
+local mailbox, owner, state, latest, outbox = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local token, fresh, owner_ttl, first_unseen, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
+local new_state, state_ttl, latest_ttl = ARGV[6], ARGV[7], ARGV[8]
+local cap, channel, queued_ttl, decisions = tonumber(ARGV[9]), ARGV[10], ARGV[11], tonumber(ARGV[12])
+local first_alert = 13 + decisions
+if redis.call('GET', owner) ~= token then
+    return {'lost'}
+end
+local alerts = #ARGV - first_alert + 1
+if alerts > 0 and redis.call('XLEN', outbox) + alerts > cap then
+    redis.call('DEL', owner)
+    return {'full'}
+end
+redis.call('SET', state, new_state, 'EX', state_ttl)
+redis.call('XTRIM', mailbox, 'MINID', first_unseen)
+for i = first_alert, #ARGV do
+    redis.call('XADD', outbox, '*', 'd', ARGV[i])
+end
+if decisions > 0 then
+    redis.call('SET', latest, ARGV[first_alert - 1], 'EX', latest_ttl)
+    for i = 13, first_alert - 1 do
+        redis.call('PUBLISH', channel, ARGV[i])
+    end
+end
+if redis.call('XLEN', mailbox) == 0 then
+    redis.call('DEL', owner)
+    return {'asleep'}
+end
+if count == 0 then
+    redis.call('SET', owner, 'queued', 'EX', queued_ttl)
+    return {'wake'}
+end
+redis.call('SET', owner, fresh, 'EX', owner_ttl)
+return {'more', redis.call('XRANGE', mailbox, '-', '+', 'COUNT', count)}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Results a task has taken, oldest first.
+
+    Attributes:
+        messages: as they were pushed.
+        first_unseen: the least stream identifier after them; *commit* removes everything before it.
+    """
+
+    messages: list[bytes]
+    first_unseen: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One camera in the hands of one task.
+
+    Attributes:
+        token: proves that it still is.
+        state: what the last commit wrote, None when there is none.
+        waiting: what to work on first; never empty.
+    """
+
+    token: str
+    state: bytes | None
+    waiting: Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What follows a commit.
+
+    Attributes:
+        token: for the next commit.
+        waiting: what to work on next; None when this task is done with the camera.
+        wake: the task stopped early and must send another for this camera.
+    """
+
+    token: str
+    waiting: Waiting | None
+    wake: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """What became of one camera's pushed results.
+
+    Attributes:
+        wake: the camera slept; the caller must send a task for it.
+        dropped: old results that the length cap cut off.
+    """
+
+    wake: bool
+    dropped: int
+
+
+class Mailboxes:
+    """The mailboxes of a site, see the module's docstring."""
+
+    def __init__(self, redis: Redis, keys: Keys, *, length: int) -> None:
+        self._redis = redis
+        self._keys = keys
+        self._length = length
+
+    def push(self, results: dict[str, list[bytes]]) -> dict[str, Delivered]:
+        """Put each camera's results, oldest first, into its mailbox; one round trip for all of them."""
+        pipe = self._redis.pipeline(transaction=False)
+        for camera_id, messages in results.items():
+            keys = self._keys.camera(camera_id)
+            arguments: list[Any] = [self._length, MAILBOX_TTL_S, QUEUED_TTL_S, *messages]
+            pipe.eval(_PUSH, 2, keys.mailbox, keys.owner, *arguments)
+        replies = pipe.execute()
+        return {
+            camera_id: Delivered(bool(wake), dropped)
+            for camera_id, (wake, dropped) in zip(results, replies, strict=True)
+        }
+
+    def begin(self, camera_id: str, count: int) -> Turn | None:
+        """Take the camera and its first `count` results; None when another task has it or nothing waits."""
+        keys = self._keys.camera(camera_id)
+        token = uuid4().hex
+        reply = self._eval(_BEGIN, (keys.mailbox, keys.owner, keys.state), (token, OWNER_TTL_S, count))
+        if not reply:
+            return None
+        state, entries = reply
+        return Turn(token, state, _waiting(entries))
+
+    def commit(
+        self,
+        camera_id: str,
+        token: str,
+        done: Waiting,
+        *,
+        state: bytes,
+        decisions: Sequence[bytes],
+        alerts: Sequence[bytes],
+        count: int,
+    ) -> Committed:
+        """Write what became of `done`, all or nothing, and take up to `count` more results (0: stop here).
+
+        Raises:
+            OwnershipLost: the token is no longer the camera's; nothing was written.
+            OutboxFull: the alerts do not fit; nothing was written and the camera was let go.
+        """
+        keys = self._keys.camera(camera_id)
+        fresh = uuid4().hex
+        verdict, *rest = self._eval(
+            _COMMIT,
+            (keys.mailbox, keys.owner, keys.state, keys.latest, self._keys.outbox),
+            (
+                *(token, fresh, OWNER_TTL_S, done.first_unseen, count),
+                *(state, STATE_TTL_S, LATEST_TTL_S),
+                *(OUTBOX_CAP, self._keys.decisions_channel, QUEUED_TTL_S, len(decisions)),
+                *decisions,
+                *alerts,
+            ),
+        )
+        if verdict == b"lost":
+            raise OwnershipLost(f"camera {camera_id}: another task has taken over")
+        if verdict == b"full":
+            raise OutboxFull(f"camera {camera_id}: {OUTBOX_CAP} alerts wait for the store; is the database away?")
+        return Committed(fresh, _waiting(rest[0]) if verdict == b"more" else None, wake=verdict == b"wake")
+
+    def wake_forgotten(self) -> list[str]:
+        """Cameras with results that nobody works on and no task was sent for, now marked as queued.
+
+        A camera gets here when a task died and nothing was pushed since. The caller must send a task for each.
+        """
+        cameras = [camera_id for camera_id, count in self._lengths().items() if count]
+        pipe = self._redis.pipeline(transaction=False)
+        for camera_id in cameras:
+            pipe.set(self._keys.camera(camera_id).owner, "queued", nx=True, ex=QUEUED_TTL_S)
+        return [camera_id for camera_id, queued in zip(cameras, pipe.execute(), strict=True) if queued]
+
+    def waiting(self) -> int:
+        """How many results wait in all mailboxes."""
+        return sum(self._lengths().values())
+
+    def _lengths(self) -> dict[str, int]:
+        keys = cast(list[bytes], list(self._redis.scan_iter(match=self._keys.mailboxes, count=1000, _type="stream")))
+        pipe = self._redis.pipeline(transaction=False)
+        for key in keys:
+            pipe.xlen(key)
+        cameras = [self._keys.camera_of_mailbox(key.decode()) for key in keys]
+        return dict(zip(cameras, pipe.execute(), strict=True))
+
+    def _eval(self, script: str, keys: tuple[str, ...], arguments: tuple[Any, ...]) -> list[Any]:
+        """The script travels whole with each call: a restarted Redis has forgotten it, and it is under 2 kB."""
+        return cast(list[Any], self._redis.eval(script, len(keys), *keys, *arguments))
+
+
+def _waiting(entries: list[tuple[bytes, list[bytes]]]) -> Waiting:
+    milliseconds, _, number = entries[-1][0].decode().partition("-")
+    return Waiting([fields[1] for _, fields in entries], f"{milliseconds}-{int(number) + 1}")
+
+
+class Outbox:
+    """Alerts that are committed but not yet in the store, in the order of their commits."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._key = keys.outbox
+
+    def peek(self, count: int) -> list[tuple[bytes, bytes]]:
+        """The first `count` entries as `(identifier, alert)`; they stay until they are removed."""
+        entries = cast(list[tuple[bytes, dict[bytes, bytes]]], self._redis.xrange(self._key, count=count))
+        return [(identifier, fields.get(b"d", b"")) for identifier, fields in entries]
+
+    def remove(self, identifiers: Sequence[bytes]) -> None:
+        """Remove entries that are safely in the store."""
+        if identifiers:
+            self._redis.xdel(self._key, *identifiers)
+
+    def __len__(self) -> int:
+        return cast(int, self._redis.xlen(self._key))

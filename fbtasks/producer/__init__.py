@@ -1,0 +1,1 @@
+"""The first stage: reads the cameras, letterboxes, encodes, and pushes onto `batch_frames`."""

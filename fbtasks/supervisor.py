@@ -1,0 +1,154 @@
+"""Several commands as one: started in order, restarted when they die, stopped in order.
+
+Every child gets a session of its own, so that a Ctrl-C in the terminal reaches only the supervisor, which then stops
+the children one after the other. Children of a supervisor that is killed outright are told by the kernel (Linux).
+"""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic
+
+from fbtasks.errors import FbtasksError
+
+log = logging.getLogger(__name__)
+
+POLL_S = 0.1
+RESTART_MIN_S = 0.5
+RESTART_MAX_S = 30.0
+HEALTHY_S = 60.0
+"""A child that ran for so long starts again without delay."""
+_PR_SET_PDEATHSIG = 1
+
+
+class ChildFailed(FbtasksError):
+    """A child did not become ready, or ended before it was."""
+
+
+@dataclass(frozen=True)
+class Child:
+    """One command to keep running.
+
+    Attributes:
+        name: in logs.
+        argv: the command line.
+        ready: asked until it is true before the next child starts.
+        stop_s: how long it may take to end after SIGTERM, seconds; then it is killed.
+    """
+
+    name: str
+    argv: Sequence[str]
+    ready: Callable[[], bool] | None = None
+    ready_s: float = 30.0
+    stop_s: float = 10.0
+
+
+@dataclass
+class _Running:
+    child: Child
+    process: "subprocess.Popen[bytes]"
+    started_at: float
+    pause_s: float = RESTART_MIN_S
+    restart_at: float | None = field(default=None)
+
+
+class Supervisor:
+    """Keeps `children` running from `start` to `stop`.
+
+    Args:
+        children: in the order of starting.
+        stop_order: names in the order of stopping; first the source of the work, last what all depend on.
+        env: environment of every child.
+    """
+
+    def __init__(self, children: Sequence[Child], *, stop_order: Sequence[str], env: Mapping[str, str]) -> None:
+        self._children = children
+        self._stop_order = stop_order
+        self._env = dict(env)
+        self._running: dict[str, _Running] = {}
+
+    def start(self, stop: threading.Event) -> None:
+        """Start all children, each when the one before is ready; returns early when `stop` is set.
+
+        Raises:
+            ChildFailed: one ended or did not become ready in time.
+        """
+        for child in self._children:
+            if stop.is_set():
+                return
+            self._running[child.name] = _Running(child, self._launch(child), monotonic())
+            if child.ready is not None:
+                self._await_ready(child, child.ready, stop)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Restart what dies until `stop` is set."""
+        while not stop.wait(POLL_S):
+            for running in self._running.values():
+                self._revive(running)
+
+    def stop(self) -> None:
+        """End all children in order; safe to call at any point after the constructor."""
+        for name in self._stop_order:
+            running = self._running.pop(name, None)
+            if running is not None:
+                _end(running)
+
+    def _launch(self, child: Child) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            child.argv,
+            env=self._env,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+        )
+
+    def _await_ready(self, child: Child, ready: Callable[[], bool], stop: threading.Event) -> None:
+        deadline = monotonic() + child.ready_s
+        while not ready():
+            code = self._running[child.name].process.poll()
+            if code is not None:
+                raise ChildFailed(f"{child.name} ended with exit code {code}; its last lines above say why")
+            if monotonic() > deadline:
+                raise ChildFailed(f"{child.name} was not ready within {child.ready_s:.0f} s")
+            if stop.wait(POLL_S):
+                return
+
+    def _revive(self, running: _Running) -> None:
+        code = running.process.poll()
+        if code is None:
+            return
+        now = monotonic()
+        if running.restart_at is None:
+            lived = now - running.started_at
+            running.pause_s = RESTART_MIN_S if lived > HEALTHY_S else min(2 * running.pause_s, RESTART_MAX_S)
+            running.restart_at = now + running.pause_s
+            log.error("%s ended with exit code %d; starting again in %.1f s", running.child.name, code, running.pause_s)
+        elif now >= running.restart_at:
+            running.process = self._launch(running.child)
+            running.started_at, running.restart_at = now, None
+
+
+def _end(running: _Running) -> None:
+    """SIGTERM to the child, then SIGKILL to whatever of its process group is left."""
+    process, child = running.process, running.child
+    process.terminate()
+    try:
+        process.wait(child.stop_s)
+    except subprocess.TimeoutExpired:
+        log.error("%s did not stop within %.0f s and is killed", child.name, child.stop_s)
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def _die_with_parent() -> None:
+    """Runs in the child between fork and exec."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

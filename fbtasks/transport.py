@@ -1,0 +1,121 @@
+"""Redis connections, the frame list and the dead letters."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from fbtasks.keys import BATCH_FRAMES_TTL_S, DEAD_LETTER_CAP, DEAD_LETTER_TTL_S, Keys
+
+DeadKind = Literal["frames", "results", "alerts"]
+MAX_DEAD_PAYLOAD = 64 * 1024
+
+REDIS_AWAY: tuple[type[RedisError], ...] = (RedisConnectionError, RedisTimeoutError, OutOfMemoryError, ReadOnlyError)
+"""What a Redis that is down, restarting, loading, full or demoted raises; every loop treats it as weather."""
+
+
+def connect(url: str, timeout_s: float) -> Redis:
+    """A client for `url`; it connects with its first command.
+
+    A connection that turns out dead is replaced once, at once: after a restart of Redis the first command succeeds.
+    A time-out is not retried, for the command may have been carried out.
+    """
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        retry=Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of one push.
+
+    Attributes:
+        backlog: frames in the list before it was cut; the signal for back-pressure.
+        dropped: old frames that were cut off.
+    """
+
+    backlog: int
+    dropped: int
+
+
+class FrameQueue:
+    """The capped list `batch_frames`: producers append, GPU workers take from the old end."""
+
+    def __init__(self, redis: Redis, keys: Keys, max_length: int) -> None:
+        self._redis = redis
+        self._key = keys.batch_frames
+        self._max_length = max_length
+
+    def push(self, frames: Sequence[bytes]) -> Pushed:
+        """Append encoded frames and cut the list to its newest `max_length`, in one round trip."""
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.rpush(self._key, *frames)
+        pipe.ltrim(self._key, -self._max_length, -1)
+        pipe.expire(self._key, BATCH_FRAMES_TTL_S)
+        backlog = int(pipe.execute()[0])
+        return Pushed(backlog, max(0, backlog - self._max_length))
+
+    def take(self, count: int, timeout_s: float) -> list[bytes]:
+        """Up to `count` frames, oldest first, in one atomic call; waits `timeout_s` for the first."""
+        keys: Any = self._key  # redis-py annotates each key as a list of keys
+        return _popped(self._redis.blmpop(timeout_s, 1, keys, direction="LEFT", count=count))
+
+    def drain(self) -> list[bytes]:
+        """All frames there are, oldest first, without waiting."""
+        keys: Any = self._key
+        return _popped(self._redis.lmpop(1, keys, direction="LEFT", count=self._max_length))
+
+    def __len__(self) -> int:
+        return cast(int, self._redis.llen(self._key))
+
+
+def _popped(reply: Any) -> list[bytes]:
+    """The values of a `[key, values]` reply, none when the list was empty."""
+    return list(reply[1]) if reply else []
+
+
+class DeadLetters:
+    """Messages that could not be used: counted, and the last `DEAD_LETTER_CAP` of each kind kept with the reason."""
+
+    def __init__(self, redis: Redis, keys: Keys) -> None:
+        self._redis = redis
+        self._keys = keys
+
+    def add(self, kind: DeadKind, letters: Sequence[tuple[str, bytes]], now: float) -> None:
+        """Keep `(reason, message)` pairs, in one round trip. Of a long message its beginning is kept."""
+        if not letters:
+            return
+        key = self._keys.dead(kind)
+        pipe = self._redis.pipeline(transaction=False)
+        pipe.lpush(key, *(_letter(reason, message, now) for reason, message in letters))
+        pipe.ltrim(key, 0, DEAD_LETTER_CAP - 1)
+        pipe.expire(key, DEAD_LETTER_TTL_S)
+        pipe.hincrby(self._keys.dead("counts"), kind, len(letters))
+        pipe.expire(self._keys.dead("counts"), DEAD_LETTER_TTL_S)
+        pipe.execute()
+
+    def list(self, kind: DeadKind) -> list[dict[str, Any]]:
+        """The kept letters, newest first: `at` (unix seconds), `reason`, `size` (bytes), `payload` (base64)."""
+        letters = cast(list[bytes], self._redis.lrange(self._keys.dead(kind), 0, -1))
+        return [json.loads(letter) for letter in letters]
+
+    def counts(self) -> dict[str, int]:
+        """How many letters of each kind there have been."""
+        counts = cast(dict[bytes, bytes], self._redis.hgetall(self._keys.dead("counts")))
+        return {kind.decode(): int(count) for kind, count in counts.items()}
+
+
+def _letter(reason: str, message: bytes, now: float) -> str:
+    payload = base64.b64encode(message[:MAX_DEAD_PAYLOAD]).decode()
+    return json.dumps({"at": now, "reason": reason, "size": len(message), "payload": payload})

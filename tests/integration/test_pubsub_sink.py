@@ -1,0 +1,52 @@
+"""Alerts on a Redis channel."""
+
+import pytest
+from redis import Redis
+
+from fbtasks.alert import Alert, alert_id, episode_id
+from fbtasks.errors import DeliveryFailed
+from fbtasks.logic.sinks import Sink
+from fbtasks.logic.sinks.pubsub import PubSub
+from tests.servers import Valkey
+
+EPISODE = episode_id("box-1", "lying", 1, 1_700_000_000.0)
+ALERT = Alert(
+    id=alert_id(EPISODE, 0), episode_id=EPISODE, number=0, event="raised", camera_id="box-1", rule="lying",
+    severity="warning", track_id=1, started_at=1_700_000_000.0, at=1_700_000_060.5, message="Liegt – bitte nachsehen",
+)
+
+
+def open_sink(client: Redis) -> Sink:
+    return PubSub(client, "alerts", timeout_s=1.0)
+
+
+def test_a_listener_gets_the_alert(valkey: Valkey) -> None:
+    with valkey.client() as client, client.pubsub() as listener:
+        listener.subscribe("alerts")
+        assert listener.get_message(timeout=5.0) is not None, "the subscription"
+        open_sink(client).send(ALERT)
+        message = listener.get_message(timeout=5.0)
+        assert message is not None
+        assert Alert.model_validate_json(message["data"]) == ALERT
+
+
+def test_redis_away_is_retryable_and_heals(valkey: Valkey) -> None:
+    with valkey.client(socket_timeout=1.0, socket_connect_timeout=1.0) as client:
+        sink = open_sink(client)
+        sink.send(ALERT)
+        valkey.kill()
+        with pytest.raises(DeliveryFailed) as caught:
+            sink.send(ALERT)
+        assert caught.value.retryable
+        valkey.restart()
+        sink.send(ALERT)
+
+
+def test_redis_that_hangs_is_retryable(valkey: Valkey) -> None:
+    with valkey.client(socket_timeout=0.3, socket_connect_timeout=0.3) as client:
+        client.ping()
+        valkey.pause()
+        with pytest.raises(DeliveryFailed) as caught:
+            open_sink(client).send(ALERT)
+        valkey.resume()
+        assert caught.value.retryable

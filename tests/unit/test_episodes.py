@@ -1,0 +1,261 @@
+from dataclasses import dataclass, field
+
+import pytest
+
+from fbtasks.alert import Alert
+from fbtasks.logic.episodes import Book, Episodes, Judged
+from fbtasks.logic.rules import Rule
+from fbtasks.logic.rules.lying import Lying
+from fbtasks.logic.rules.too_fast import TooFast
+from fbtasks.logic.smoother import PostureName, Reading
+from fbtasks.logic.state import CameraState, state_from_open_episodes
+from fbtasks.logic.tracker import Sighting, Track
+
+LYING = Lying(
+    info_after_s=10, warning_after_s=20, critical_after_s=30, clear_after_s=5, cooldown_s=15, lost_clear_after_s=25
+)
+HORSE = Sighting((0.0, 0.0, 100.0, 100.0), 0.9, "animal", "horse")
+
+
+@dataclass
+class Stall:
+    """One camera's episodes, driven second by second; `views` maps the ids of tracks in view to their posture."""
+
+    rules: tuple[Rule, ...] = (LYING,)
+    book: Book = field(default_factory=Book)
+    now: float = 1000.0
+    alerts: list[Alert] = field(default_factory=list)
+    since: dict[int, float] = field(default_factory=dict)
+
+    def watch(self, seconds: float, views: dict[int, PostureName], step: float = 1.0) -> list[str]:
+        """Let `seconds` pass; what happened, as `event severity`."""
+        before = len(self.alerts)
+        for _ in range(round(seconds / step)):
+            self.now += step
+            judged = [self._judged(track_id, posture) for track_id, posture in views.items()]
+            self.alerts += Episodes("box-3", self.rules).step(self.book, judged, self.now)
+        return [f"{alert.event} {alert.severity}" for alert in self.alerts[before:]]
+
+    def blind(self, seconds: float) -> None:
+        """Let `seconds` pass without a picture."""
+        self.now += seconds
+
+    def _judged(self, track_id: int, posture: PostureName) -> Judged:
+        since = self.since.setdefault(track_id, self.now)
+        track = Track(track_id, HORSE, since, self.now, confirmed=True)
+        return Judged(track, Reading(posture, None, 1.0, None, None))
+
+
+def test_one_lying_horse_is_raised_escalated_and_cleared_once() -> None:
+    stall = Stall()
+    assert stall.watch(9, {1: "lying"}) == []
+    assert stall.watch(30, {1: "lying"}) == ["raised info", "escalated warning", "escalated critical"]
+    assert stall.watch(100, {1: "lying"}) == []
+    assert stall.watch(20, {1: "standing"}) == ["cleared critical"]
+
+
+def test_alerts_of_one_episode_belong_together_and_differ() -> None:
+    stall = Stall()
+    stall.watch(40, {1: "lying"})
+    stall.watch(10, {1: "standing"})
+    assert [alert.number for alert in stall.alerts] == [0, 1, 2, 3]
+    assert len({alert.episode_id for alert in stall.alerts}) == 1
+    assert len({alert.id for alert in stall.alerts}) == 4
+    assert {alert.started_at for alert in stall.alerts} == {1001.0}
+    assert stall.alerts[0].message == "Horse in box-3 has been lying for 10 seconds"
+    assert stall.alerts[0].evidence["held_s"] == pytest.approx(10)
+    assert stall.alerts[-1].message == "Horse in box-3 is standing again after lying for 39 seconds"
+
+
+def test_the_same_course_gives_the_same_alerts() -> None:
+    courses = []
+    for _ in range(2):
+        stall = Stall()
+        stall.watch(25, {1: "lying"})
+        courses.append(stall.alerts)
+    assert courses[0] == courses[1] != []
+
+
+def test_unknown_pauses_a_timer() -> None:
+    stall = Stall()
+    stall.watch(8, {1: "lying"})
+    assert stall.watch(1000, {1: "unknown"}) == []
+    assert stall.watch(2, {1: "lying"}) == []
+    assert stall.watch(2, {1: "lying"}) == ["raised info"]
+
+
+def test_unknown_ends_no_alert() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    assert stall.watch(4, {1: "standing"}) == []
+    assert stall.watch(1000, {1: "unknown"}) == []
+    assert stall.watch(1, {1: "standing"}) == ["cleared info"]
+
+
+def test_a_gap_between_pictures_is_unknown() -> None:
+    stall = Stall()
+    stall.watch(8, {1: "lying"})
+    stall.blind(3600)
+    assert stall.watch(2, {1: "lying"}) == []
+    assert stall.watch(2, {1: "lying"}) == ["raised info"]
+
+
+def test_a_moment_on_its_feet_ends_no_alert() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    for _ in range(10):
+        assert stall.watch(4, {1: "standing"}) == []
+        stall.watch(1, {1: "lying"})
+
+
+def test_a_moment_of_lying_is_forgotten_after_a_moment_without() -> None:
+    stall = Stall()
+    for _ in range(20):
+        stall.watch(2, {1: "lying"})
+        stall.watch(2, {1: "standing"})
+    assert stall.alerts == []
+    assert stall.book.episodes == []
+
+
+def test_a_long_timer_survives_a_short_rise() -> None:
+    stall = Stall()
+    stall.watch(9, {1: "lying"})
+    stall.watch(4, {1: "standing"})
+    assert stall.watch(3, {1: "lying"}) == ["raised info"]
+
+
+def test_cooldown_holds_back_a_second_raise_that_then_comes() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    assert stall.watch(6, {1: "standing"}) == ["cleared info"]
+    cleared_at = stall.alerts[-1].at
+    assert stall.watch(13, {1: "lying"}) == []
+    assert stall.watch(5, {1: "lying"}) == ["raised info"]
+    assert stall.alerts[-1].at == pytest.approx(cleared_at + LYING.cooldown_s, abs=1)
+
+
+def test_cooldown_holds_back_no_higher_severity() -> None:
+    rule = LYING.model_copy(update={"cooldown_s": 1000.0})
+    stall = Stall((rule,))
+    stall.watch(15, {1: "lying"})
+    stall.watch(6, {1: "standing"})
+    assert stall.watch(19, {1: "lying"}) == []
+    assert stall.watch(3, {1: "lying"}) == ["raised warning"]
+
+
+def test_the_next_animal_in_view_takes_a_lost_ones_alert_over() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    assert stall.watch(10, {}) == []
+    assert stall.watch(5, {2: "lying"}) == []
+    assert stall.watch(2, {2: "lying"}) == ["escalated warning"]
+    assert stall.watch(6, {2: "standing"}) == ["cleared warning"]
+    assert {alert.track_id for alert in stall.alerts} == {1}
+
+
+def test_the_next_animal_in_view_takes_a_lost_ones_timer_over() -> None:
+    stall = Stall()
+    stall.watch(8, {1: "lying"})
+    stall.watch(100, {})
+    assert stall.watch(4, {2: "lying"}) == ["raised info"]
+
+
+def test_a_second_track_of_the_same_animal_gives_its_timer_to_the_alert() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    stall.watch(1, {1: "lying", 2: "lying"})
+    stall.watch(2, {2: "lying"})
+    assert [(episode.track_id, episode.holder) for episode in stall.book.episodes] == [(1, 2)]
+
+
+def test_an_animal_that_was_in_view_as_well_does_not_inherit() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying", 2: "standing"})
+    assert stall.watch(20, {2: "standing"}) == []
+    assert [(episode.track_id, episode.holder) for episode in stall.book.episodes] == [(1, None)]
+
+
+def test_two_animals_have_timers_of_their_own() -> None:
+    stall = Stall()
+    stall.watch(5, {1: "lying", 2: "standing"})
+    assert stall.watch(7, {1: "lying", 2: "lying"}) == ["raised info"]
+    assert stall.watch(5, {1: "standing", 2: "lying"}) == ["raised info", "cleared info"]
+    assert [alert.track_id for alert in stall.alerts] == [1, 2, 1]
+
+
+def test_an_alert_of_an_animal_no_longer_seen_is_cleared_saying_so() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    assert stall.watch(24, {}) == []
+    assert stall.watch(2, {}) == ["cleared info"]
+    assert stall.alerts[-1].evidence["reason"] == "no longer seen"
+    assert stall.alerts[-1].message == "Horse in box-3 was lying and has not been seen for 25 seconds"
+
+
+def test_a_blind_camera_clears_nothing() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    for _ in range(20):
+        stall.blind(1000)
+        assert stall.watch(1, {}) == []
+
+
+def test_a_horse_lying_when_seen_again_is_not_timed_from_nothing() -> None:
+    stall = Stall()
+    stall.watch(25, {1: "lying"})
+    assert stall.watch(60, {}) == ["cleared warning"]
+    assert stall.watch(1, {2: "lying"}) == ["raised warning"]
+    assert stall.alerts[-1].episode_id != stall.alerts[-2].episode_id
+
+
+def test_a_horse_on_its_feet_when_seen_again_ends_the_timer() -> None:
+    stall = Stall()
+    stall.watch(25, {1: "lying"})
+    stall.watch(60, {})
+    assert stall.watch(7, {2: "standing"}) == []
+    assert stall.book.episodes == []
+
+
+def test_a_rule_that_is_switched_off_leaves_no_alert_open() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    stall.rules = (TooFast(),)
+    assert stall.watch(1, {1: "lying"}) == ["cleared info"]
+    assert stall.alerts[-1].evidence["reason"] == "rule switched off"
+    assert stall.book.episodes == []
+
+
+def test_persons_have_no_lying_timer() -> None:
+    book = Book()
+    person = Sighting((0.0, 0.0, 100.0, 20.0), 0.9, "person", "person")
+    for second in range(60):
+        judged = [Judged(Track(1, person, 0.0, second, confirmed=True), Reading("lying", 1.0, 1.0, None, None))]
+        assert Episodes("box-3", (LYING,)).step(book, judged, second) == []
+
+
+def test_timers_left_behind_are_bounded_and_the_longest_stay() -> None:
+    stall = Stall((LYING.model_copy(update={"info_after_s": None, "warning_after_s": None, "critical_after_s": 900}),))
+    stall.watch(5, {0: "lying"})
+    stall.watch(3, dict.fromkeys(range(30), "lying"))
+    stall.watch(1, {})
+    assert len(stall.book.episodes) == 16
+    assert stall.book.episodes[0].track_id == 0
+
+
+def test_open_alerts_survive_the_loss_of_the_state() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    restored = Stall(book=state_from_open_episodes("box-3", stall.alerts[-1:]).book, now=stall.now + 120)
+    assert restored.watch(8, {1: "lying"}) == []
+    assert restored.watch(4, {1: "lying"}) == ["escalated warning"]
+    assert restored.watch(6, {1: "standing"}) == ["cleared warning"]
+    assert [alert.number for alert in restored.alerts] == [1, 2]
+    assert {alert.episode_id for alert in restored.alerts} == {stall.alerts[0].episode_id}
+
+
+def test_cleared_alerts_and_those_of_a_whole_stall_are_not_restored() -> None:
+    stall = Stall()
+    stall.watch(15, {1: "lying"})
+    stall.watch(10, {1: "standing"})
+    blind = stall.alerts[0].model_copy(update={"track_id": None, "rule": "camera_blind"})
+    assert state_from_open_episodes("box-3", [stall.alerts[-1], blind]) == CameraState(camera_id="box-3")

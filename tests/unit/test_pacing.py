@@ -1,0 +1,101 @@
+"""The pacer's rate, its phase, and stamps that never run backwards."""
+
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fbtasks.producer.pacing import CaptureClock, Pacer, phases
+
+START = 1_700_000_000.0
+RATES = st.floats(0.5, 30)
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def picked(times: Sequence[float], fps: float, phase: float = 0.0) -> list[float]:
+    pacer = Pacer(fps, phase)
+    return [at for at in times if pacer.due(at)]
+
+
+def steady(fps: float, seconds: float, offset: float = 0.0) -> list[float]:
+    return [START + offset + index / fps for index in range(round(fps * seconds))]
+
+
+def shaken(times: Sequence[float], by: float, seed: int) -> list[float]:
+    generator = np.random.default_rng(seed)
+    return [at + generator.uniform(-by, by) for at in times]
+
+
+@pytest.mark.parametrize("source", [5, 6, 7.5, 12.5, 15, 24, 25, 29.97, 30, 50, 60])
+def test_a_steady_source_is_thinned_to_the_exact_rate(source: float) -> None:
+    assert len(picked(steady(source, 600), 5)) == pytest.approx(3000, abs=2)
+
+
+@given(st.floats(5.1, 60), st.floats(0, 0.9), SEEDS)
+def test_jitter_does_not_change_the_rate(source: float, jitter: float, seed: int) -> None:
+    times = shaken(steady(source, 120), jitter / 2 / source, seed)
+    assert len(picked(times, 5)) == pytest.approx(600, rel=0.01)
+
+
+@given(RATES, st.floats(0, 0.99), SEEDS)
+def test_a_source_at_just_the_wanted_rate_loses_nothing_to_jitter(fps: float, offset: float, seed: int) -> None:
+    times = shaken(steady(fps, 100 / fps, offset / fps), 0.2 / fps, seed)
+    assert len(picked(times, fps)) >= len(times) - 1
+
+
+@given(RATES, st.floats(0, 0.99), st.lists(st.floats(1, 20), min_size=1, max_size=50))
+def test_every_frame_of_a_slower_source_is_sent(fps: float, phase: float, gaps: list[float]) -> None:
+    times = [START + at for at in accumulate((1.0001 * gap / fps for gap in gaps), initial=0.0)]
+    assert picked(times, fps, phase) == times
+
+
+@given(RATES, st.floats(0, 0.99), st.lists(st.floats(0, 5), min_size=1, max_size=300))
+def test_no_stretch_of_time_holds_more_than_its_frames_and_two(fps: float, phase: float, gaps: list[float]) -> None:
+    times = picked([START + at for at in accumulate(gaps)], fps, phase)
+    for first in range(0, len(times), 7):
+        for last in range(first, len(times), 5):
+            assert last - first + 1 <= (times[last] - times[first]) * fps + 3
+
+
+def test_a_pause_is_not_made_up_for() -> None:
+    before, after = steady(25, 4), steady(25, 1, offset=60)
+    assert len(picked([*before, *after], 5)) == pytest.approx(25, abs=2)
+
+
+@given(st.integers(1, 16))
+def test_cameras_of_one_clock_are_spread_over_the_period(count: int) -> None:
+    times = steady(200, 20)
+    sent = [picked(times, 5, phase)[10:] for phase in phases(count)]
+    shifts = sorted((camera[20] - START) % 0.2 for camera in sent)
+    gaps = [later - earlier for earlier, later in zip(shifts, [*shifts[1:], shifts[0] + 0.2], strict=True)]
+    assert min(gaps) == pytest.approx(0.2 / count, abs=0.0101)
+
+
+@given(st.lists(st.tuples(st.floats(-100, 100), st.floats(0.001, 10)), min_size=1))
+def test_stamps_rise_whatever_the_wall_clock_does(steps: list[tuple[float, float]]) -> None:
+    clock, wall, monotonic, last = CaptureClock(), START, 5.0, 0.0
+    for jump, passed in steps:
+        wall, monotonic = wall + passed + jump, monotonic + passed
+        stamp = clock.stamp(wall, monotonic)
+        assert stamp >= wall
+        assert stamp > last
+        last = stamp
+
+
+def test_stamps_show_the_wall_clock_again_after_it_was_set_back() -> None:
+    clock = CaptureClock()
+    assert clock.stamp(START, 0.0) == START
+    assert clock.stamp(START - 59.0, 1.0) == pytest.approx(START + 0.5)
+    stamps = [clock.stamp(START - 60.0 + second, second) for second in range(2, 130)]
+    assert all(later > earlier for earlier, later in pairwise(stamps))
+    assert stamps[-1] == START - 60.0 + 129
+
+
+def test_frames_stay_due_after_the_wall_clock_was_set_back() -> None:
+    clock, pacer = CaptureClock(), Pacer(5.0)
+    pacer.due(clock.stamp(START, 0.0))
+    sent = [pacer.due(clock.stamp(START - 3600 + index / 25, index / 25)) for index in range(1, 251)]
+    assert sum(sent) >= 24
