@@ -8,6 +8,7 @@ import logging
 from typing import Any
 
 from celery import Celery
+from celery.app.trace import LOG_SUCCESS
 from celery.signals import setup_logging
 
 from fbtasks import logs
@@ -34,7 +35,12 @@ def broker_url(redis_url: str) -> str:
 
 def make_app(settings: Settings) -> Celery:
     """The application for these settings."""
-    app = Celery("fbtasks", broker=broker_url(settings.state_url), include=["fbtasks.logic.tasks"])
+    app = Celery(
+        "fbtasks",
+        broker=broker_url(settings.state_url),
+        include=["fbtasks.logic.tasks"],
+        amqp="fbtasks.broker:AMQP",
+    )
     app.conf.update(
         task_default_queue=QUEUE,
         task_serializer="json",
@@ -48,7 +54,8 @@ def make_app(settings: Settings) -> Celery:
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(settings),
         beat_schedule=_schedule(settings),
-        beat_schedule_filename=str(settings.data_dir / "celerybeat-schedule"),
+        # In memory: with no interval over minutes there is nothing to remember, and no file to be corrupted by a kill.
+        beat_scheduler="celery.beat:Scheduler",
         beat_max_loop_interval=1.0,
     )
     return app
@@ -60,6 +67,11 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "socket_connect_timeout": settings.redis.timeout_s,
         "socket_keepalive": True,
         "health_check_interval": 5,
+        # Kombu's pace between attempts to publish; the default waits too long for a caller that has frames in hand.
+        "max_retries": 1,
+        "interval_start": 0.1,
+        "interval_step": 0.1,
+        "interval_max": 0.5,
     }
 
 
@@ -78,12 +90,13 @@ def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
 def _use_our_logs(**_: Any) -> None:
     """Celery's own set-up would bypass the formatter that removes credentials.
 
-    Two lines for every task, several a second and camera, would bury the rest; Flower shows the tasks.
+    Its two lines for every task that went well, several a second and camera, would bury the rest; Flower shows tasks.
     """
     logs.configure("logic", settings.log.level)
     if settings.log.level != "DEBUG":
-        for chatty in ("celery.worker.strategy", "celery.app.trace", "celery.beat"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+        logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
+        logging.getLogger("celery.beat").setLevel(logging.WARNING)
+        logging.getLogger("celery.app.trace").addFilter(lambda record: record.msg != LOG_SUCCESS)
 
 
 try:

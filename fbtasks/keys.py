@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 BATCH_FRAMES_TTL_S = 60
 MAILBOX_TTL_S = 600
-QUEUED_TTL_S = 5
+QUEUED_TTL_S = 3
 """A `queued` owner whose task was never sent, or died on the way, is forgotten after this long."""
-OWNER_TTL_S = 10
+OWNER_TTL_S = 3
 """A running task renews its token with every commit; one that died is forgotten after this long."""
 STATE_TTL_S = 7 * 24 * 3600
 LATEST_TTL_S = 3600

@@ -1,7 +1,7 @@
 """Taking credentials out of what people get to read."""
 
 import re
-from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 HIDDEN = "***"
 
@@ -35,4 +35,4 @@ def redact_url(url: str) -> str:
         netloc = f"{HIDDEN}@{netloc}"
     is_hook = parts.scheme in {"http", "https"} and parts.path not in {"", "/"}
     path = f"/{HIDDEN}" if is_hook else redact(parts.path)
-    return urlunsplit(SplitResult(parts.scheme, netloc, path, HIDDEN if parts.query else "", ""))
+    return f"{parts.scheme}://{netloc}{path}" + (f"?{HIDDEN}" if parts.query else "")

@@ -58,8 +58,12 @@ class CameraSettings(Section):
 class RedisSettings(Section):
     """How Redis is talked to."""
 
-    prefix: str = Field("", pattern=r"^[A-Za-z0-9:_.{}-]{0,64}$", description="put before every key; a hash tag here keeps a site on one slot")
-    timeout_s: float = Field(2.0, gt=0, le=60, description="an answer that takes longer counts as Redis being away")
+    prefix: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9:_.{}-]{0,64}$",
+        description="put before every key; a hash tag here keeps a site on one slot",
+    )
+    timeout_s: float = Field(2.0, ge=1, le=60, description="an answer that takes longer counts as Redis being away")
 
 
 class FramesSettings(Section):
@@ -74,7 +78,7 @@ class ProducerSettings(Section):
 
     fps: float = Field(5.0, gt=0, le=60, description="analysed frames per second of each camera")
     jpeg_quality: int = Field(85, ge=30, le=100, description="JPEG quality of the frames in Redis")
-    open_timeout_s: float = Field(4.0, ge=0.5, le=60, description="a camera that does not answer for so long has failed")
+    open_timeout_s: float = Field(4.0, ge=0.5, le=60, description="a camera that answers later has failed")
     read_timeout_s: float = Field(3.0, ge=0.5, le=60, description="a stream silent for so long is opened anew")
     backoff_min_s: float = Field(0.5, ge=0.05, le=60, description="pause before the first reconnection")
     backoff_max_s: float = Field(30.0, ge=0.1, le=3600, description="longest pause between reconnections")
@@ -93,6 +97,9 @@ class GpuSettings(Section):
     model: Path | None = Field(None, description="ONNX export of a YOLOv8 or YOLO11 detector with dynamic batch")
     provider: Literal["auto", "tensorrt", "cuda", "openvino", "cpu"] = Field(
         "auto", description="what runs the model; auto takes the first that works, anything else is taken or refused"
+    )
+    precision: Literal["auto", "float32"] = Field(
+        "auto", description="auto: half precision where the provider is faster with it; float32: exact"
     )
     input_width: int = Field(640, ge=32, le=4096, multiple_of=32, description="width of the model's input, pixels")
     input_height: int = Field(640, ge=32, le=4096, multiple_of=32, description="height of the model's input, pixels")
@@ -160,6 +167,12 @@ class HealthSettings(Section):
 
     interval_s: float = Field(10.0, ge=1, le=300, description="seconds between the checks that beat starts")
     stale_after_s: float = Field(30.0, ge=1, le=3600, description="no progress for so long is down")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "HealthSettings":
+        if self.stale_after_s <= self.interval_s:
+            raise ValueError("stale_after_s must be longer than interval_s: between two checks beat shows no progress")
+        return self
 
 
 class UpSettings(Section):
@@ -289,6 +302,8 @@ def load_settings(path: Path | None = None) -> Settings:
         raise ConfigError("\n".join(_explain(fault, file) for fault in error.errors())) from None
     except ValueError as error:
         raise ConfigError(f"{file or 'environment'}: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
     return loaded
 
 

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic
 
 from fbtasks.errors import FbtasksError
@@ -23,8 +24,10 @@ POLL_S = 0.1
 RESTART_MIN_S = 0.5
 RESTART_MAX_S = 30.0
 HEALTHY_S = 60.0
-"""A child that ran for so long starts again without delay."""
+"""After a child that ran for so long the pause before its restart begins again at the shortest."""
 _PR_SET_PDEATHSIG = 1
+# Loaded here: between fork and exec, where it is used, nothing may be loaded.
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class ChildFailed(FbtasksError):
@@ -54,8 +57,8 @@ class _Running:
     child: Child
     process: "subprocess.Popen[bytes]"
     started_at: float
-    pause_s: float = RESTART_MIN_S
-    restart_at: float | None = field(default=None)
+    restarts: int = 0
+    restart_at: float | None = None
 
 
 class Supervisor:
@@ -63,7 +66,8 @@ class Supervisor:
 
     Args:
         children: in the order of starting.
-        stop_order: names in the order of stopping; first the source of the work, last what all depend on.
+        stop_order: names in the order of stopping; first the source of the work, last what all depend on. A child that
+            is not named ends after them.
         env: environment of every child.
     """
 
@@ -93,11 +97,18 @@ class Supervisor:
                 self._revive(running)
 
     def stop(self) -> None:
-        """End all children in order; safe to call at any point after the constructor."""
-        for name in self._stop_order:
-            running = self._running.pop(name, None)
-            if running is not None:
-                _end(running)
+        """End all children in order; safe to call at any point after the constructor.
+
+        What interrupts it, a second Ctrl-C for one, ends those that are left at once.
+        """
+        try:
+            for name in [*self._stop_order, *self._running]:
+                if name in self._running:
+                    _end(self._running[name])
+                    del self._running[name]
+        finally:
+            for running in self._running.values():
+                _kill(running.process)
 
     def _launch(self, child: Child) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(
@@ -105,7 +116,7 @@ class Supervisor:
             env=self._env,
             stdin=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_die_with_parent if sys.platform == "linux" else None,
+            preexec_fn=_die_with_parent if _libc is not None else None,  # noqa: PLW1509 - one system call, see _libc
         )
 
     def _await_ready(self, child: Child, ready: Callable[[], bool], stop: threading.Event) -> None:
@@ -125,13 +136,15 @@ class Supervisor:
             return
         now = monotonic()
         if running.restart_at is None:
-            lived = now - running.started_at
-            running.pause_s = RESTART_MIN_S if lived > HEALTHY_S else min(2 * running.pause_s, RESTART_MAX_S)
-            running.restart_at = now + running.pause_s
-            log.error("%s ended with exit code %d; starting again in %.1f s", running.child.name, code, running.pause_s)
+            _kill(running.process)  # what it has left behind would work beside its successor
+            running.restarts = 0 if now - running.started_at > HEALTHY_S else running.restarts
+            pause_s = min(RESTART_MIN_S * 2.0 ** min(running.restarts, 30), RESTART_MAX_S)
+            running.restart_at = now + pause_s
+            log.error("%s ended with exit code %d; starting again in %.1f s", running.child.name, code, pause_s)
         elif now >= running.restart_at:
             running.process = self._launch(running.child)
             running.started_at, running.restart_at = now, None
+            running.restarts += 1
 
 
 def _end(running: _Running) -> None:
@@ -141,14 +154,18 @@ def _end(running: _Running) -> None:
     try:
         process.wait(child.stop_s)
     except subprocess.TimeoutExpired:
-        log.error("%s did not stop within %.0f s and is killed", child.name, child.stop_s)
-    try:
+        log.error("%s did not stop within %.0f s and is killed", child.name, child.stop_s)  # noqa: TRY400 - no fault of ours
+    _kill(process)
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """SIGKILL to the whole process group of a child, which outlives its leader as long as it has members."""
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
 def _die_with_parent() -> None:
     """Runs in the child between fork and exec."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -9,7 +9,7 @@ NAMES = {0: "horse", 1: "person", 2: "dog"}
 STRIDE = 32
 
 
-def build(  # noqa: PLR0913 every argument is a variation
+def build(
     *,
     names: str | None = repr(NAMES),
     batch: int | str = "batch",

@@ -9,13 +9,15 @@ from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from fbtasks import __version__, logs
 from fbtasks.errors import ConfigError, FbtasksError
+from fbtasks.redaction import redact
 from fbtasks.settings import CONFIG_VARIABLE, Settings, load_settings
+from fbtasks.transport import REDIS_AWAY
 
 COMMANDS = {
     "produce": "Read the cameras and push their frames to Redis.",
@@ -76,8 +78,13 @@ def main() -> None:
     try:
         cli()
     except ConfigError as error:
-        sys.stderr.write(f"fbtasks: {logs.redact(str(error))}\n")
-        sys.exit(2)
+        _end(2, str(error))
     except FbtasksError as error:
-        sys.stderr.write(f"fbtasks: {logs.redact(str(error))}\n")
-        sys.exit(1)
+        _end(1, str(error))
+    except REDIS_AWAY as error:
+        _end(1, f"Redis is away: {error}")
+
+
+def _end(code: int, message: str) -> NoReturn:
+    sys.stderr.write(f"fbtasks: {redact(message)}\n")
+    sys.exit(code)

@@ -22,9 +22,10 @@ def command(settings: Settings) -> None:
     try:
         report = findings(settings, state, frames, open_store(settings.store_url), now=time())
     except REDIS_AWAY as error:
-        click.echo(f"DOWN  {'redis':<20} {redact_url(settings.state_url)}: {error}")
+        urls = " or ".join(dict.fromkeys(map(redact_url, (settings.state_url, settings.frames_url))))
+        click.echo(f"DOWN  {'redis':<20} {urls}: {redact(str(error))}")
         sys.exit(1)
     for finding in report:
-        click.echo(f"{'ok  ' if finding.ok else 'DOWN'}  {finding.subject:<20} {finding.text}")
+        click.echo(f"{'ok  ' if finding.ok else 'DOWN'}  {finding.subject:<20} {redact(finding.text)}")
     if not all(finding.ok for finding in report):
         sys.exit(1)

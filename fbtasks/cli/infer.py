@@ -1,10 +1,11 @@
 """`fbtasks infer`."""
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 from time import time
 
 import click
-from kombu.exceptions import OperationalError
 
 from fbtasks.cli import with_settings
 from fbtasks.errors import ConfigError
@@ -19,20 +20,42 @@ from fbtasks.transport import DeadLetters, FrameQueue, connect
 log = logging.getLogger(__name__)
 
 
-def _wake(cameras: list[str]) -> None:
-    """Send one task for each camera that slept. What cannot be sent now is sent again when its mark has expired."""
+def model_file(settings: Settings) -> Path:
+    """The model to run.
+
+    Raises:
+        ConfigError: none is set.
+    """
+    if settings.gpu.model is None:
+        raise ConfigError("gpu.model is not set: name the ONNX export of a YOLOv8 or YOLO11 detector (dynamic batch)")
+    return settings.gpu.model
+
+
+def waker(settings: Settings) -> Callable[[list[str]], None]:
+    """What sends one task for each camera that slept.
+
+    What cannot be sent now is sent again when the camera's mark has expired.
+    """
+    from kombu.exceptions import OperationalError  # noqa: PLC0415 - `up` imports this module for `model_file` alone
+
     from fbtasks.celery import PROCESS_CAMERA, WAKE_UP_EXPIRES_S, app  # noqa: PLC0415 - reads the settings on import
 
-    for camera_id in cameras:
-        try:
-            app.send_task(
-                PROCESS_CAMERA,
-                args=[camera_id],
-                expires=WAKE_UP_EXPIRES_S,
-                retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0},
-            )
-        except OperationalError as error:
-            log.warning("camera %s: not woken, the broker is away (%s)", camera_id, error)
+    # A broker that hangs must not hang this worker. Celery's workers wait for messages and may not have this limit.
+    app.conf.broker_transport_options |= {"socket_timeout": settings.redis.timeout_s}
+
+    def wake(cameras: list[str]) -> None:
+        for camera_id in cameras:
+            try:
+                app.send_task(
+                    PROCESS_CAMERA,
+                    args=[camera_id],
+                    expires=WAKE_UP_EXPIRES_S,
+                    retry_policy={"max_retries": 1, "interval_start": 0, "interval_max": 0},
+                )
+            except OperationalError as error:
+                log.warning("camera %s: not woken, the broker is away (%s)", camera_id, error)
+
+    return wake
 
 
 @click.command(name="infer")
@@ -44,11 +67,18 @@ def command(settings: Settings) -> None:
     from fbtasks.gpu.worker import GpuWorker  # noqa: PLC0415
 
     gpu = settings.gpu
-    if gpu.model is None:
-        raise ConfigError("gpu.model is not set: name the ONNX export of a YOLOv8 or YOLO11 detector (dynamic batch)")
     cache = settings.data_dir / "models"
-    prepared = prepare(gpu.model, cache, top_k=gpu.candidates, input_size=(gpu.input_width, gpu.input_height))
-    engine = open_engine(prepared, provider=gpu.provider, max_batch=gpu.max_batch, threads=gpu.threads, cache_dir=cache)
+    prepared = prepare(
+        model_file(settings), cache, top_k=gpu.candidates, input_size=(gpu.input_width, gpu.input_height)
+    )
+    engine = open_engine(
+        prepared,
+        provider=gpu.provider,
+        max_batch=gpu.max_batch,
+        threads=gpu.threads,
+        precision=gpu.precision,
+        cache_dir=cache,
+    )
     engine.warm_up()
     keys = Keys(settings.redis.prefix)
     state = connect(settings.state_url, settings.redis.timeout_s)
@@ -57,11 +87,10 @@ def command(settings: Settings) -> None:
         FrameQueue(connect(settings.frames_url, settings.redis.timeout_s), keys, settings.frames.max_length),
         Mailboxes(state, keys, length=settings.logic.mailbox_length),
         DeadLetters(state, keys),
-        max_batch=gpu.max_batch,
         max_wait_ms=gpu.max_wait_ms,
         max_age_s=settings.frames.max_age_s,
         min_confidence=gpu.min_confidence,
-        wake=_wake,
+        wake=waker(settings),
     )
 
     def report() -> Report:
@@ -79,7 +108,7 @@ def command(settings: Settings) -> None:
             counters=dict(done.counters),
         )
 
-    log.info("ready: %s on %s, batches of up to %d", prepared.model_id, engine.provider, gpu.max_batch)
+    log.info("ready: %s on %s, batches of up to %d", prepared.model_id, engine.provider, engine.max_batch)
     with on_stop(worker.stop), Reporter(HealthBoard(state, keys), report):
         worker.run()
     log.info("stopped after %d batches", worker.progress.counters["batches"])

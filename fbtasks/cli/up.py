@@ -9,16 +9,21 @@ from threading import Event
 import click
 
 from fbtasks.cli import with_settings
+from fbtasks.cli.config import refuse_wrong_rules
+from fbtasks.cli.infer import model_file
+from fbtasks.cli.produce import refuse_no_cameras
 from fbtasks.embedded import LOOPBACK, port_or_free, url, valkey
 from fbtasks.errors import ConfigError
 from fbtasks.lifecycle import on_stop
 from fbtasks.settings import ENV_PREFIX, Settings
 from fbtasks.supervisor import Child, Supervisor
 
-STOP_ORDER = ("produce", "infer", "beat", "worker", "flower", "frames", "state")
-"""The source first, so that what is on its way is worked off; what all depend on last."""
+STOP_ORDER = ("beat", "produce", "infer", "worker", "flower", "frames", "state")
+"""The health checks first, the source next, so that what is on its way is worked off; what all depend on last."""
 REDIS_URL = f"{ENV_PREFIX}REDIS_URL"
 FRAMES_REDIS_URL = f"{ENV_PREFIX}FRAMES_REDIS_URL"
+QUIET_LEVELS = {"WARNING", "ERROR"}
+"""At these the children's banners and start-up remarks are left out too."""
 
 
 def _executable(name: str) -> str:
@@ -36,25 +41,28 @@ def redis_servers(settings: Settings, env: dict[str, str]) -> list[Child]:
         return []
     state_port = port_or_free(settings.up.state_port, "up.state_port")
     frames_port = port_or_free(settings.up.frames_port, "up.frames_port")
+    quiet = settings.log.level in QUIET_LEVELS
     env[REDIS_URL], env[FRAMES_REDIS_URL] = url(state_port), url(frames_port)
     return [
-        valkey("state", settings.data_dir / "valkey-state", state_port, persistent=True),
-        valkey("frames", settings.data_dir / "valkey-frames", frames_port, persistent=False),
+        valkey("state", settings.data_dir / "valkey-state", state_port, persistent=True, quiet=quiet),
+        valkey("frames", settings.data_dir / "valkey-frames", frames_port, persistent=False, quiet=quiet),
     ]
 
 
 def roles(settings: Settings, flower_port: int) -> list[Child]:
     """The commands of the pipeline, as one would type them."""
     fbtasks = _executable("fbtasks")
-    celery = (_executable("celery"), "-A", "fbtasks")
+    quiet = settings.log.level in QUIET_LEVELS
+    celery = (_executable("celery"), *(["--quiet"] if quiet else []), "-A", "fbtasks")
     level = f"--loglevel={settings.log.level}"
+    flower_level = f"--logging={'error' if quiet else 'info'}"
     concurrency = f"--concurrency={settings.up.concurrency}"
     return [
         Child("worker", [*celery, "worker", "-Q", "logic", "--without-gossip", "--without-mingle", concurrency, level]),
         Child("beat", [*celery, "beat", "--pidfile=", level]),
         Child("infer", [fbtasks, "infer"]),
         Child("produce", [fbtasks, "produce"]),
-        Child("flower", [*celery, "flower", f"--address={LOOPBACK}", f"--port={flower_port}"]),
+        Child("flower", [*celery, "flower", f"--address={LOOPBACK}", f"--port={flower_port}", flower_level]),
     ]
 
 
@@ -62,9 +70,12 @@ def run(settings: Settings, stop: Event) -> None:
     """Start everything, keep it running until `stop`, end it in order.
 
     Raises:
-        ConfigError: a port is taken or a command is missing.
+        ConfigError: a port is taken, a command is missing, or a setting would make a child end at once, over and over.
         ChildFailed: an embedded server did not start.
     """
+    refuse_no_cameras(settings)
+    refuse_wrong_rules(settings)
+    model_file(settings)
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     env = dict(os.environ)
     servers = redis_servers(settings, env)

@@ -16,7 +16,7 @@ from fbtasks.latency import percentiles
 from fbtasks.lifecycle import on_stop
 from fbtasks.logic.pipeline import Decision
 from fbtasks.settings import Settings
-from fbtasks.transport import connect
+from fbtasks.transport import REDIS_AWAY, connect
 
 STAGES = ("capture to push", "push to take", "take to inferred", "inferred to decided", "capture to decided")
 
@@ -53,7 +53,11 @@ def measure(redis: Redis, keys: Keys, seconds: float, stop: Event) -> tuple[Tall
     with redis.pubsub(ignore_subscribe_messages=True) as channel:
         channel.subscribe(keys.decisions_channel)
         while not stop.is_set() and monotonic() - began < seconds:
-            message = channel.get_message(timeout=0.5)
+            try:
+                message = channel.get_message(timeout=0.5)
+            except REDIS_AWAY:  # it subscribes again by itself when Redis is back
+                stop.wait(0.2)
+                continue
             if message is not None:
                 tally.add(msgspec.json.decode(message["data"], type=Decision), time())
     return tally, monotonic() - began

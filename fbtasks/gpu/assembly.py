@@ -38,6 +38,11 @@ class Assembly:
         self._closed = False
         self._changed = threading.Condition()
 
+    @property
+    def closed(self) -> bool:
+        """Whether no more frames are taken in."""
+        return self._closed
+
     def room(self, timeout_s: float) -> int:
         """How many frames fit now; waits up to `timeout_s` for there to be any room."""
         with self._changed:
@@ -47,22 +52,24 @@ class Assembly:
     def add(self, taken: Taken, decode: Callable[[Pictures], None]) -> None:
         """Decode one frame into the next free picture `[H, W, 3]`; blocks while there is no room.
 
-        Whatever `decode` raises is raised on, and the picture stays free.
+        Whatever `decode` raises is raised on, and the picture stays free. Once closed, frames are dropped: only a
+        worker that has lost a part closes before the last frame, and then nobody may be there to make room.
         """
         with self._changed:
-            self._changed.wait_for(self._has_room)
+            self._changed.wait_for(lambda: self._closed or self._has_room())
+            if self._closed:
+                return
             self._decoding = True
             picture = self._open[len(self._frames)]
-        decoded = False
+        decoded: list[Taken] = []
         try:
             decode(picture)
-            decoded = True
+            decoded = [taken]
         finally:
             with self._changed:
                 self._decoding = False
-                if decoded:
-                    self._first_at = self._first_at if self._frames else monotonic()
-                    self._frames.append(taken)
+                self._first_at = self._first_at if self._frames else monotonic()
+                self._frames += decoded
                 self._changed.notify_all()
 
     def take(self) -> tuple[list[Taken], Pictures] | None:

@@ -51,7 +51,7 @@ class Batcher:
     def __init__(self, *, max_age_s: float) -> None:
         self._max_age_s = max_age_s
         self._waiting: list[Taken] = []
-        self._served_at: dict[str, float] = {}
+        self._served_at: dict[str, float] = {}  # longest-unserved first: a rotation, so that turns come out even
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -64,29 +64,29 @@ class Batcher:
         """Up to `room` frames to analyse now (unix seconds); what is neither chosen nor given up waits on."""
         fresh = [taken for taken in self._waiting if now - taken.frame.captured_at <= self._max_age_s]
         stale = len(self._waiting) - len(fresh)
-        chosen = sorted(self._by_turn(fresh)[:room], key=lambda taken: (taken.frame.captured_at, taken.frame.seq))
-        newest = {taken.frame.camera_id: taken.frame.captured_at for taken in chosen}
-        picked = {id(taken) for taken in chosen}
-        left = [taken for taken in fresh if id(taken) not in picked]
-        self._waiting = [taken for taken in left if taken.frame.captured_at > newest.get(taken.frame.camera_id, 0.0)]
-        self._remember(newest, now)
-        return Choice(chosen, stale, superseded=len(left) - len(self._waiting))
+        by_turn = self._by_turn(fresh)[:room]
+        chosen = sorted(by_turn, key=lambda taken: (taken.frame.captured_at, taken.frame.seq))
+        served = dict.fromkeys(taken.frame.camera_id for taken in by_turn)
+        self._waiting = [taken for taken in fresh if taken.frame.camera_id not in served]
+        self._remember(served, now)
+        return Choice(chosen, stale, superseded=len(fresh) - len(chosen) - len(self._waiting))
 
     def _by_turn(self, frames: list[Taken]) -> list[Taken]:
         """The newest of each camera before the second-newest of any; among equals the longest-unserved camera first."""
         newest_first = sorted(frames, key=lambda taken: (taken.frame.captured_at, taken.frame.seq), reverse=True)
+        places = {camera_id: place for place, camera_id in enumerate(self._served_at)}
         seen: dict[str, int] = {}
-        turns: list[tuple[int, float, float, int]] = []
+        turns: list[tuple[int, int, float, int]] = []
         for position, taken in enumerate(newest_first):
             camera_id = taken.frame.camera_id
             turn = seen.get(camera_id, 0)
             seen[camera_id] = turn + 1
-            turns.append((turn, self._served_at.get(camera_id, 0.0), taken.frame.captured_at, position))
+            turns.append((turn, places.get(camera_id, -1), taken.frame.captured_at, position))
         return [newest_first[position] for *_, position in sorted(turns)]
 
     def _remember(self, cameras: Iterable[str], now: float) -> None:
-        self._served_at.update(dict.fromkeys(cameras, now))
+        for camera_id in cameras:
+            self._served_at.pop(camera_id, None)
+            self._served_at[camera_id] = now
         if len(self._served_at) > 2 * len(self._waiting) + 64:
-            self._served_at = {
-                camera: at for camera, at in self._served_at.items() if now - at <= FORGET_CAMERA_S
-            }
+            self._served_at = {camera: at for camera, at in self._served_at.items() if now - at <= FORGET_CAMERA_S}

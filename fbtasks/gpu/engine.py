@@ -32,7 +32,7 @@ class Engine(Protocol):
 
     @property
     def max_batch(self) -> int:
-        """Most pictures in one run."""
+        """Most pictures in one run; fewer than was asked for where larger batches gain nothing."""
 
     @property
     def model(self) -> PreparedModel:
@@ -52,7 +52,7 @@ class Engine(Protocol):
         """Run whatever is slow the first time; afterwards every batch size takes its usual time."""
 
 
-def open_engine(  # noqa: PLR0913 all but the model are keywords
+def open_engine(
     model: PreparedModel,
     *,
     provider: Provider | Literal["auto"] = "auto",
@@ -79,7 +79,7 @@ def open_engine(  # noqa: PLR0913 all but the model are keywords
     rungs: dict[Provider, Callable[[], Engine]] = {
         "tensorrt": lambda: onnx_engine.open_tensorrt(model, max_batch, half, cache_dir),
         "cuda": lambda: onnx_engine.open_cuda(model, max_batch, half),
-        "openvino": lambda: openvino_engine.open_openvino(model, max_batch, half, threads),
+        "openvino": lambda: openvino_engine.open_openvino(model, half, threads),
         "cpu": lambda: onnx_engine.open_cpu(model, max_batch, threads),
     }
     return _first_that_runs(rungs) if provider == "auto" else rungs[provider]()

@@ -19,6 +19,9 @@ XYXY, CONFIDENCE, CLASS_ID = "xyxy", "confidence", "class_id"
 PREFIX, SOURCE = "fbtasks/", "source/"
 """Begin the names of tensors in a prepared graph: of those that were added, and of the detector's own."""
 
+_AXES_ARE_AN_INPUT = 18
+"""First opset in which ReduceMax takes its axes as an input; before they are an attribute."""
+
 Shape = tuple[int | None, ...]
 """Of a tensor; None where the export leaves a dimension open."""
 
@@ -97,14 +100,17 @@ class AnchorFreeYolo:
 
     @classmethod
     def recognise(cls, export: Export, names: Mapping[int, str]) -> Self | None:
+        """The head, if there is one output of the right form and it is a detector's."""
         if len(export.outputs) != 1 or export.metadata.get("task", "detect") != "detect":
             return None
         [(name, shape)] = export.outputs.items()
-        if len(shape) != 3 or shape[1] != 4 + len(names) or shape[2] is None:
-            return None
-        return cls(name, len(names), shape[2], export.opset)
+        match shape:
+            case (_, rows, int(anchors)) if rows == 4 + len(names):
+                return cls(name, len(names), anchors, export.opset)
+        return None
 
     def reduction(self, top_k: int) -> Reduction:
+        """The best class of each anchor, the best anchors of each picture, and their boxes as corners."""
         graph = _Nodes()
         candidates = min(top_k, self.anchors)
         rows = 4 + self.classes
@@ -122,7 +128,7 @@ class AnchorFreeYolo:
 
     def _best(self, graph: "_Nodes", scores: str) -> str:
         """Score of each anchor's best class, `[B, 1, anchors]`."""
-        if self.opset >= 18:  # from here on the axes are an input, before they are an attribute
+        if self.opset >= _AXES_ARE_AN_INPUT:
             return graph.add("ReduceMax", [scores, graph.ints("class_axis", [1])], "best", keepdims=1)
         return graph.add("ReduceMax", [scores], "best", axes=[1], keepdims=1)
 
@@ -191,13 +197,13 @@ class _Nodes:
         self.constants.append(helper.make_tensor(f"{PREFIX}{name}", TensorProto.INT64, [len(values)], values))
         return f"{PREFIX}{name}"
 
-    def add(self, operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:  # noqa: ANN401 as onnx has it
+    def add(self, operator: str, inputs: list[str], *outputs: str, **attributes: Any) -> str:
         """Add a node whose outputs get our prefix; returns the first one's name."""
         names = [f"{PREFIX}{output}" for output in outputs]
         self.nodes.append(helper.make_node(operator, inputs, names, name=f"{names[0]}/{operator}", **attributes))
         return names[0]
 
-    def output(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:  # noqa: ANN401 as onnx has it
+    def output(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> None:
         """Add a node that makes an output of the graph."""
         name = f"{PREFIX}{output}/{operator}"
         self.nodes.append(helper.make_node(operator, inputs, [output], name=name, **attributes))

@@ -51,12 +51,13 @@ class OnnxEngine:
     max_batch: int
 
     def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
+        """All pictures at once."""
         check_frames(frames, self.model, self.max_batch)
         xyxy, confidence, class_id = self.session.run([XYXY, CONFIDENCE, CLASS_ID], {FRAMES: frames})
         return BatchCandidates(xyxy, confidence, class_id)
 
     def warm_up(self) -> None:
-        # The largest first: memory is then taken once. GPU libraries choose their kernels anew for every batch size.
+        """Run every batch size on a GPU, whose libraries choose kernels for each; the largest first, for its memory."""
         sizes = range(self.max_batch, 0, -1) if self.provider != "cpu" else (self.max_batch, 1)
         for size in sizes:
             self.run(np.zeros((size, self.model.input_height, self.model.input_width, 3), np.uint8))

@@ -24,34 +24,29 @@ if TYPE_CHECKING:
 class OpenVinoEngine:
     """An engine on OpenVINO; see `fbtasks.gpu.engine.Engine`.
 
-    Pictures run one after the other on all threads, through a graph fixed to one picture: on a CPU a batch gains
-    nothing, and an open batch dimension costs (measured, YOLO11n on two cores: 25 ms a frame, against 46 in a batch
+    A batch is one picture, on all threads: on a CPU a larger one gains nothing, and its first result waits for its
+    last. An open batch dimension costs besides (measured, YOLO11n on two cores: 25 ms a frame, against 46 in a batch
     of 4) and compiles anew at every size.
     """
 
     request: "InferRequest"
     model: PreparedModel
-    max_batch: int
+    max_batch: int = 1
     provider: str = "openvino"
 
     def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
+        """See `fbtasks.gpu.engine.Engine.run`; the results are copies, for the next run overwrites OpenVINO's own."""
         check_frames(frames, self.model, self.max_batch)
-        shape = (len(frames), self.model.candidates)
-        found = BatchCandidates(
-            np.empty((*shape, 4), np.float32), np.empty(shape, np.float32), np.empty(shape, np.int32)
-        )
-        for index in range(len(frames)):
-            self.request.infer({FRAMES: frames[index : index + 1]}, share_inputs=True)
-            found.xyxy[index] = self.request.get_tensor(XYXY).data[0]
-            found.confidence[index] = self.request.get_tensor(CONFIDENCE).data[0]
-            found.class_id[index] = self.request.get_tensor(CLASS_ID).data[0]
-        return found
+        self.request.infer({FRAMES: frames}, share_inputs=True)
+        xyxy, confidence, class_id = (self.request.get_tensor(name).data for name in (XYXY, CONFIDENCE, CLASS_ID))
+        return BatchCandidates(xyxy.copy(), confidence.copy(), class_id.astype(np.int32))
 
     def warm_up(self) -> None:
+        """One picture is enough: there is one shape only."""
         self.run(np.zeros((1, self.model.input_height, self.model.input_width, 3), np.uint8))
 
 
-def open_openvino(model: PreparedModel, max_batch: int, half: bool, threads: int) -> OpenVinoEngine:
+def open_openvino(model: PreparedModel, half: bool, threads: int) -> OpenVinoEngine:
     """An engine on OpenVINO's CPU device; `half` allows bfloat16 or float16 where the processor computes in it.
 
     Raises:
@@ -71,4 +66,4 @@ def open_openvino(model: PreparedModel, max_batch: int, half: bool, threads: int
         request = core.compile_model(graph, "CPU", config).create_infer_request()
     except RuntimeError as error:
         raise ProviderUnavailable(f"OpenVINO does not take the model: {error}") from error
-    return OpenVinoEngine(request, model, max_batch)
+    return OpenVinoEngine(request, model)

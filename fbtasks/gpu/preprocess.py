@@ -10,11 +10,14 @@ from fbtasks.errors import BadMessage
 
 Jpeg = bytes | memoryview
 
-_START, _END, _SCAN = 0xD8, 0xD9, 0xDA
+_MARKER = 0xFF  # begins every marker; twice in a row it is filling
+_START_OF_IMAGE, _END_OF_IMAGE = b"\xff\xd8", b"\xff\xd9"
+_END, _SCAN = 0xD9, 0xDA
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _SEQUENTIAL = {0xC0, 0xC1}
 _LONE = {0x01, *range(0xD0, 0xD8)}
 _COMPONENTS = {1, 3}  # grey, as cameras send at night, and colour
+_FRAME_HEADER = 6  # bytes up to the number of components
 
 
 def jpeg_size(data: Jpeg) -> tuple[int, int]:
@@ -47,22 +50,22 @@ def decode_into(data: Jpeg, out: NDArray[np.uint8]) -> None:
     try:
         simplejpeg.decode_jpeg(data, "RGB", buffer=out, strict=True)
     except ValueError as error:
-        kind = "corrupt" if bytes(data[-2:]) == b"\xff\xd9" else "truncated"
+        kind = "corrupt" if bytes(data[-2:]) == _END_OF_IMAGE else "truncated"
         raise BadMessage(f"{kind} JPEG: {error}") from error
 
 
 def _segments(data: Jpeg) -> Iterator[tuple[int, Jpeg]]:
     """Marker and content of each segment up to the first scan (ITU-T T.81, annex B)."""
-    if len(data) < 2 or data[0] != 0xFF or data[1] != _START:
+    if bytes(data[:2]) != _START_OF_IMAGE:
         raise BadMessage("not a JPEG")
     position = 2
     while position + 4 <= len(data):
-        if data[position] != 0xFF:
+        if data[position] != _MARKER:
             raise BadMessage("corrupt JPEG: no marker where one is due")
         marker = data[position + 1]
         if marker in {_END, _SCAN}:
             return
-        if marker == 0xFF:  # fill byte
+        if marker == _MARKER:
             position += 1
         elif marker in _LONE:
             position += 2
@@ -73,7 +76,7 @@ def _segments(data: Jpeg) -> Iterator[tuple[int, Jpeg]]:
 
 
 def _size(marker: int, body: Jpeg) -> tuple[int, int]:
-    if len(body) < 6:
+    if len(body) < _FRAME_HEADER:
         raise BadMessage("truncated JPEG: it ends before the size of the picture")
     if marker not in _SEQUENTIAL:
         raise BadMessage("a progressive or lossless JPEG; send baseline JPEG")

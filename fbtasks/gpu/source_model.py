@@ -15,6 +15,7 @@ BATCH = "batch"
 
 _MIN_OPSET = 11  # before it TopK and GatherElements lack what the reduction uses
 _USUAL_STRIDE = 32
+_RANK = 4
 _FLOATS = {TensorProto.FLOAT, TensorProto.FLOAT16}
 
 
@@ -53,7 +54,8 @@ def parse(content: bytes, name: str, width: int, height: int) -> SourceModel:
     Args:
         content: an ONNX file.
         name: of the file, for messages.
-        width, height: of the pictures.
+        width: of the pictures.
+        height: of the pictures.
 
     Raises:
         ModelUnsupported: it is no ONNX file, or its input is not float `[batch, 3, height, width]` with an open batch
@@ -102,17 +104,18 @@ def _picture_input(model: ModelProto) -> ValueInfoProto:
 
 def _check_size(picture: ValueInfoProto, stride: str, width: int, height: int) -> None:
     shape = _shape(picture)
-    if picture.type.tensor_type.elem_type not in _FLOATS or len(shape) != 4 or shape[1] not in {3, None}:
+    if picture.type.tensor_type.elem_type not in _FLOATS or len(shape) != _RANK or shape[1] not in {3, None}:
         raise ModelUnsupported(
             f"the model's input is {_described(picture)}; expected is float [batch, 3, height, width]"
         )
-    if shape[0] is not None:
+    batch, _, own_height, own_width = shape
+    if batch is not None:
         raise ModelUnsupported(
-            f"the model only takes batches of exactly {shape[0]}; export it with an open batch (dynamic=True)"
+            f"the model only takes batches of exactly {batch}; export it with an open batch (dynamic=True)"
         )
-    if shape[2] not in {height, None} or shape[3] not in {width, None}:
+    if own_height not in {height, None} or own_width not in {width, None}:
         raise ModelUnsupported(
-            f"the model only takes pictures of {shape[3]}x{shape[2]}, not {width}x{height}; set gpu.input_width and "
+            f"the model only takes pictures of {own_width}x{own_height}, not {width}x{height}; set gpu.input_width and "
             "gpu.input_height to its size, or export it with dynamic=True"
         )
     step = int(stride) if stride.isdecimal() and int(stride) > 0 else _USUAL_STRIDE

@@ -11,6 +11,7 @@ import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic, time
 
 from fbtasks.detections import BatchCandidates
@@ -68,7 +69,6 @@ class GpuWorker:
         mailboxes: Mailboxes,
         dead: DeadLetters,
         *,
-        max_batch: int,
         max_wait_ms: float,
         max_age_s: float,
         min_confidence: float,
@@ -78,12 +78,14 @@ class GpuWorker:
         self._frames = frames
         self._mailboxes = mailboxes
         self._dead = dead
-        self._max_batch = max_batch
+        self._max_batch = engine.max_batch
         self._min_confidence = min_confidence
         self._wake = wake
         self._batcher = Batcher(max_age_s=max_age_s)
         model = engine.model
-        self._assembly = Assembly(max_batch, model.input_height, model.input_width, max_wait_s=max_wait_ms / 1000)
+        self._assembly = Assembly(
+            engine.max_batch, model.input_height, model.input_width, max_wait_s=max_wait_ms / 1000
+        )
         self._done: queue.Queue[_Done | None] = queue.Queue(maxsize=2)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -97,16 +99,19 @@ class GpuWorker:
         """Work until `stop`. What is held then is still analysed and published.
 
         Raises:
-            Whatever ended one of the threads: a worker that lost a part must be replaced as a whole.
+            Whatever the engine raised or a thread died of: a worker that lost a part must be replaced as a whole.
         """
         gathering = self._thread("gather", self._gather, then=self._assembly.close)
         publishing = self._thread("publish", self._publish, then=self._assembly.close)
-        while (batch := self._assembly.take()) is not None and self._failure is None:
-            self._hand_over(self._infer(*batch), publishing)
-        self._stop.set()
-        self._hand_over(None, publishing)
-        publishing.join()
-        gathering.join(2 * POLL_S)
+        try:
+            while (batch := self._assembly.take()) is not None and self._failure is None:
+                self._hand_over(self._infer(*batch), publishing)
+        finally:
+            self._stop.set()
+            self._assembly.close()
+            self._hand_over(None, publishing)
+            publishing.join()
+            gathering.join()
         if self._failure is not None:
             raise self._failure
 
@@ -143,17 +148,19 @@ class GpuWorker:
                 log.info("Redis is back")
                 away = False
             self._decode(room)
-        while len(self._batcher):
+        while len(self._batcher) and not self._assembly.closed:
             self._decode(self._assembly.room(POLL_S))
 
     def _fetch(self) -> None:
         """Take what has come. A full answer means a backlog: then take all of it, to choose the freshest."""
-        if len(self._batcher):
-            messages = self._frames.drain()
-        else:
+        if not len(self._batcher):
             messages = self._frames.take(self._max_batch, POLL_S)
-            if len(messages) == self._max_batch:
-                messages += self._frames.drain()
+            self._read(messages)
+            if len(messages) < self._max_batch:
+                return
+        self._read(self._frames.drain())
+
+    def _read(self, messages: list[bytes]) -> None:
         taken_at = time()
         refused: list[tuple[str, bytes]] = []
         for message in messages:
@@ -170,9 +177,8 @@ class GpuWorker:
         self.progress.counters["frames_superseded"] += choice.superseded
         refused: list[tuple[str, bytes]] = []
         for taken in choice.batch:
-            jpeg = taken.frame.jpeg
             try:
-                self._assembly.add(taken, lambda picture, jpeg=jpeg: decode_into(jpeg, picture))  # type: ignore[misc]  # mypy cannot infer a lambda with a bound default
+                self._assembly.add(taken, partial(decode_into, taken.frame.jpeg))
             except BadMessage as error:
                 refused.append((f"camera {taken.frame.camera_id}, frame {taken.frame.seq}: {error}", taken.message))
         self._bury(refused)
@@ -181,8 +187,7 @@ class GpuWorker:
         if not refused:
             return
         self.progress.counters["frames_refused"] += len(refused)
-        for reason, _ in refused:
-            log.warning("frame refused: %s", reason)
+        log.warning("%d frames refused, the first: %s", len(refused), refused[0][0])
         try:
             self._dead.add("frames", refused, time())
         except REDIS_AWAY as error:

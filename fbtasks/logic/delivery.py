@@ -46,7 +46,7 @@ def next_attempt_at(claim: Claim, now: float, chance: float, settings: DeliveryS
     return at if at - claim.since <= settings.give_up_after_s else None
 
 
-def deliver_next(
+def deliver_next(  # noqa: PLR0917 - what is delivered comes first, then how
     store: Store,
     sinks: Mapping[str, Sink],
     episode_id: str,

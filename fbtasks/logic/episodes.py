@@ -176,11 +176,34 @@ class Episodes:
         if holds:
             episode.held_s += watched
             episode.over_s = 0.0
+            hidden = self._hidden_twin(book, episode, mine, now)
+            if hidden is not None and self._is_due(rule, episode):
+                hidden.holder, hidden.seen_at = episode.holder, now
+                book.episodes.remove(episode)
+                return []
             return self._raise(book, rule, episode, reading, now)
         if holds is False:
             episode.over_s += watched
             return self._end(book, rule, episode, reading, now)
         return []
+
+    def _is_due(self, rule: Rule, episode: Episode) -> bool:
+        return episode.held_s >= self._levels[rule.name][0].after_s
+
+    def _hidden_twin(self, book: Book, episode: Episode, mine: dict[int, Judged], now: float) -> Episode | None:
+        """The open alert of an animal that vanished as this episode's appeared, which is probably the same one.
+
+        For a pending episode only, and only when it is about to be raised: the tracker may take seconds to give the
+        first track up, and one horse that bolts would be told of twice.
+        """
+        if episode.severity is not None or episode.holder is None:
+            return None
+        appeared_at = mine[episode.holder].track.first_seen_at
+        for other in book.episodes:
+            is_open = other.rule == episode.rule and other.severity is not None
+            if is_open and other.seen_at < now and appeared_at >= other.seen_at - MAX_SHARED_VIEW_S:
+                return other
+        return None
 
     def _miss(self, book: Book, rule: Rule, episode: Episode, watched: float, now: float) -> list[Alert]:
         episode.unseen_s += watched

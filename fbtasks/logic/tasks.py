@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from time import monotonic, time
 
 from celery.signals import worker_init
+from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 
 from fbtasks.alert import Alert
@@ -14,14 +15,16 @@ from fbtasks.celery import (
     PROCESS_CAMERA,
     STORE_ALERTS,
     SWEEP,
+    SWEEP_EVERY_S,
     WAKE_UP_EXPIRES_S,
     app,
     settings,
 )
-from fbtasks.errors import OutboxFull, OwnershipLost, StoreUnavailable
+from fbtasks.errors import ConfigError, OutboxFull, OwnershipLost, StoreUnavailable
 from fbtasks.health import report_of
 from fbtasks.logic.checkup import findings
 from fbtasks.logic.delivery import deliver_next
+from fbtasks.logic.rules import load_rules
 from fbtasks.logic.runtime import Runtime, runtime
 from fbtasks.logic.state import state_from_open_episodes
 from fbtasks.logic.store import open_store
@@ -30,20 +33,34 @@ from fbtasks.transport import REDIS_AWAY
 
 log = logging.getLogger(__name__)
 
-WEATHER = (OwnershipLost, OutboxFull, StoreUnavailable, *REDIS_AWAY)
+WEATHER = (OwnershipLost, OutboxFull, StoreUnavailable, OperationalError, *REDIS_AWAY)
 """What ends a task without being a fault of it. Celery notes it in one line; the sweep or the next push tries again."""
 ALERTS_AT_ONCE = 100
 DELIVERIES_AT_ONCE = 100
+RESENT_AFTER_S = 2 * SWEEP_EVERY_S
+"""By then the sweep has sent again what is still to be done; without this end the queue grows while a backend hangs."""
 
 
 @worker_init.connect
-def _prepare_store(**_: object) -> None:
-    """Before the worker forks. A store that is away now is brought up to date by the first task that reaches it."""
+def _prepare(**_: object) -> None:
+    """Before the worker forks. A store that is away now is brought up to date by the first task that reaches it.
+
+    Celery logs what raises in here and goes on without it; only `SystemExit` ends a worker that could do no task.
+    """
+    try:
+        for camera_id in ("", *(camera.id for camera in settings.cameras)):
+            load_rules(settings.rule_tables(camera_id))
+        _migrate()
+    except StoreUnavailable as error:
+        log.warning("%s", error)
+    except ConfigError as error:
+        raise SystemExit(f"fbtasks: {error}") from None
+
+
+def _migrate() -> None:
     store = open_store(settings.store_url)
     try:
         store.migrate()
-    except StoreUnavailable as error:
-        log.warning("%s", error)
     finally:
         store.close()
 
@@ -65,14 +82,14 @@ def process_camera(camera_id: str) -> None:
     if done.wake:
         process_camera.apply_async((camera_id,), expires=WAKE_UP_EXPIRES_S)
     if done.alerts:
-        store_alerts.delay()
+        store_alerts.apply_async(expires=RESENT_AFTER_S)
     if done.decisions:
         shared.report(done.decisions)
 
 
 def _bury(shared: Runtime, camera_id: str, refused: list[tuple[str, bytes]]) -> None:
-    for reason, _ in refused:
-        log.warning("camera %s: result refused: %s", camera_id, reason)
+    if refused:
+        log.warning("camera %s: %d results refused, the first: %s", camera_id, len(refused), refused[0][0])
     shared.dead.add("results", refused, time())
 
 
@@ -102,7 +119,7 @@ def _parse(entries: Iterable[bytes]) -> tuple[list[Alert], list[tuple[str, bytes
 
 def _send_due(shared: Runtime) -> None:
     for episode_id, sink in shared.store.due(time(), DELIVERIES_AT_ONCE):
-        deliver.delay(episode_id, sink)
+        deliver.apply_async((episode_id, sink), expires=RESENT_AFTER_S)
 
 
 @app.task(name=DELIVER, throws=WEATHER)
@@ -123,7 +140,7 @@ def sweep() -> None:
     for camera_id in shared.mailboxes.wake_forgotten():
         process_camera.apply_async((camera_id,), expires=WAKE_UP_EXPIRES_S)
     if len(shared.outbox):
-        store_alerts.delay()
+        store_alerts.apply_async(expires=RESENT_AFTER_S)
     else:
         _send_due(shared)
 

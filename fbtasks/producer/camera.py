@@ -163,4 +163,4 @@ class Camera:
 
     def _pause(self, failures: int) -> float:
         limits = self._limits
-        return pause_before(failures, limits.backoff_min_s, limits.backoff_max_s, random.random())  # noqa: S311 - no secret
+        return pause_before(failures, limits.backoff_min_s, limits.backoff_max_s, random.random())

@@ -72,12 +72,12 @@ def _grain(
     picture: Picture, low: tuple[int, int], high: tuple[int, int], random: np.random.Generator, *, upright: bool
 ) -> None:
     for _ in range(14):
-        x, y = random.integers(low[0], high[0]), random.integers(low[1], high[1])
+        x, y = int(random.integers(low[0], high[0])), int(random.integers(low[1], high[1]))
         length = int(random.integers(30, 160))
         end = (x, min(y + length, high[1])) if upright else (min(x + length, high[0]), y)
         dark = float(random.uniform(0.86, 0.97))
         colour = tuple(dark * channel for channel in bgr(BOARD))
-        cv2.line(picture, (int(x), int(y)), (int(end[0]), int(end[1])), colour, 1, cv2.LINE_AA)
+        cv2.line(picture, (x, y), end, colour, 1, cv2.LINE_AA)
 
 
 def _window(picture: Picture, area: tuple[int, int, int, int]) -> None:
@@ -121,6 +121,11 @@ def _straw(picture: Picture, floor: int, random: np.random.Generator) -> None:
 def _lit(picture: Picture, centre: tuple[float, float]) -> Picture:
     """Darker towards the corners, as a lamp in the middle leaves it."""
     height, width = picture.shape[:2]
-    y, x = np.mgrid[0:1 : height * 1j, 0:1 : width * 1j]
+    y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
     light = 1.08 - 0.9 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2)
-    return np.clip(picture * light[:, :, None], 0, 255).astype(np.uint8)
+    return as_picture(picture * light[:, :, None])
+
+
+def as_picture(values: NDArray[np.floating]) -> Picture:
+    """The values as pixels, cut off at black and white."""
+    return np.asarray(np.clip(values, 0, 255), np.uint8)

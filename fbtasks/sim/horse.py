@@ -144,20 +144,24 @@ def _knee(hip: Points, end: Points, limb: _Limb) -> Points:
     return np.array([knee[0], max(knee[1], LOWEST_KNEE)])
 
 
+_TAIL_WIDTH = np.array([(0.03, 0.02), (0.055, 0.0), (0.0, 0.0), (-0.065, 0.0), (-0.03, 0.0)])
+
+
 def _tail(pose: Pose, drop: float) -> Part:
     swing = 0.05 * sin(2 * pi * pose.breath * 0.5)
     root = np.array([-0.55, 0.88 - drop])
-    tip = root + np.array([-0.08 - 0.24 * pose.pace + swing - 0.16 * pose.down, -0.56 + 0.26 * pose.pace + 0.15 * pose.down])
-    tip[1] = max(tip[1], 0.02)
+    back = 0.08 + 0.24 * pose.pace + 0.16 * pose.down - swing
+    tip = np.array([root[0] - back, max(root[1] - 0.56 + 0.26 * pose.pace + 0.15 * pose.down, 0.02)])
     middle = (root + tip) / 2 + np.array([-0.07, 0.05])
-    outline = np.array([root + (0.03, 0.02), middle + (0.055, 0.0), tip, middle - (0.065, 0.0), root - (0.03, 0.0)])
+    outline = np.array([root, middle, tip, middle, root]) + _TAIL_WIDTH
     return Part(_smooth(outline), MANE)
 
 
 def _shaded(outline: Points, light: Points) -> list[Part]:
     """The outline, and in it smaller and brighter ones around the point that the light falls on."""
     return [
-        Part(light + share * (outline - light), _blend(COAT, SHINE, 1 - share)) for share in (1.0, 0.82, 0.64, 0.46, 0.3)
+        Part(light + share * (outline - light), _blend(COAT, SHINE, 1 - share))
+        for share in (1.0, 0.82, 0.64, 0.46, 0.3)
     ]
 
 
@@ -198,18 +202,31 @@ def _curve(count: int) -> Points:
     return matrix.reshape(-1, count)
 
 
-_TORSO = _smooth(np.array([
+def _outline(*corners: tuple[float, float]) -> Points:
+    return _smooth(np.array(corners))
+
+
+# fmt: off
+_TORSO = _outline(
     (-0.58, 0.76), (-0.54, 0.91), (-0.38, 1.00), (-0.10, 0.95), (0.18, 1.01), (0.34, 0.98), (0.45, 0.86),
     (0.47, 0.72), (0.38, 0.55), (0.10, 0.47), (-0.15, 0.49), (-0.32, 0.53), (-0.51, 0.58),
-]))  # fmt: skip
-_NECK = _smooth(np.array([(-0.10, 0.24), (0.15, 0.19), (0.45, 0.135), (0.64, 0.09), (0.66, -0.02), (0.56, -0.09),
-                  (0.30, -0.12), (0.05, -0.26), (-0.14, -0.30)]))  # fmt: skip
-_MANE = _smooth(np.array([(0.00, 0.25), (0.20, 0.215), (0.45, 0.165), (0.68, 0.115), (0.72, 0.05), (0.60, 0.045),
-                  (0.45, 0.07), (0.22, 0.09), (0.02, 0.12)]))  # fmt: skip
-_HEAD = _smooth(np.array([(-0.05, 0.05), (0.06, 0.10), (0.20, 0.09), (0.40, 0.06), (0.50, 0.045), (0.54, -0.01),
-                  (0.51, -0.06), (0.43, -0.075), (0.30, -0.09), (0.16, -0.14), (0.05, -0.15), (-0.05, -0.08)]))  # fmt: skip
-_EAR = _smooth(np.array([(-0.05, 0.05), (-0.10, 0.17), (-0.02, 0.19), (0.05, 0.08)]))
-_EYE = _smooth(np.array([(0.135, 0.035), (0.155, 0.05), (0.18, 0.045), (0.19, 0.025), (0.165, 0.018)]))
-_NOSTRIL = _smooth(np.array([(0.475, 0.005), (0.495, 0.015), (0.505, -0.005), (0.49, -0.018)]))
-_NOSEBAND = _smooth(np.array([(0.33, 0.073), (0.365, 0.068), (0.355, -0.083), (0.32, -0.088)]))
-_CHEEK = _smooth(np.array([(0.02, 0.085), (0.05, 0.09), (0.34, -0.06), (0.325, -0.085)]))
+)
+# The next two begin at the neck's root and lie along it; those of the head begin at the poll and lie along the nose.
+_NECK = _outline(
+    (-0.10, 0.24), (0.15, 0.19), (0.45, 0.135), (0.64, 0.09), (0.66, -0.02), (0.56, -0.09), (0.30, -0.12),
+    (0.05, -0.26), (-0.14, -0.30),
+)
+_MANE = _outline(
+    (0.00, 0.25), (0.20, 0.215), (0.45, 0.165), (0.68, 0.115), (0.72, 0.05), (0.60, 0.045), (0.45, 0.07),
+    (0.22, 0.09), (0.02, 0.12),
+)
+_HEAD = _outline(
+    (-0.05, 0.05), (0.06, 0.10), (0.20, 0.09), (0.40, 0.06), (0.50, 0.045), (0.54, -0.01), (0.51, -0.06),
+    (0.43, -0.075), (0.30, -0.09), (0.16, -0.14), (0.05, -0.15), (-0.05, -0.08),
+)
+# fmt: on
+_EAR = _outline((-0.05, 0.05), (-0.10, 0.17), (-0.02, 0.19), (0.05, 0.08))
+_EYE = _outline((0.135, 0.035), (0.155, 0.05), (0.18, 0.045), (0.19, 0.025), (0.165, 0.018))
+_NOSTRIL = _outline((0.475, 0.005), (0.495, 0.015), (0.505, -0.005), (0.49, -0.018))
+_NOSEBAND = _outline((0.33, 0.073), (0.365, 0.068), (0.355, -0.083), (0.32, -0.088))
+_CHEEK = _outline((0.02, 0.085), (0.05, 0.09), (0.34, -0.06), (0.325, -0.085))

@@ -45,10 +45,11 @@ class Track:
     def sdp(self) -> str:
         """The session's description (RFC 8866)."""
         sets = ",".join(b64encode(part).decode() for part in (self.sps, self.pps))
+        profile = self.sps[1:4].hex()
         lines = [
             *("v=0", "o=- 0 0 IN IP4 127.0.0.1", "s=fbtasks drawn stable", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*"),
             *(f"m=video 0 RTP/AVP {PAYLOAD_TYPE}", f"a=rtpmap:{PAYLOAD_TYPE} H264/{CLOCK_HZ}"),
-            f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1;profile-level-id={self.sps[1:4].hex()};sprop-parameter-sets={sets}",
+            f"a=fmtp:{PAYLOAD_TYPE} packetization-mode=1;profile-level-id={profile};sprop-parameter-sets={sets}",
             "a=control:video",
         ]
         return "\r\n".join(lines) + "\r\n"

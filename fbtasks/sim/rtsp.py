@@ -30,6 +30,8 @@ SESSION = "1"
 """One session for each connection, so any name will do."""
 METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 _GONE = (ConnectionError, asyncio.IncompleteReadError)
+_NO_RTSP = (ValueError, asyncio.LimitOverrunError)
+"""What reading a request raises when it is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,11 @@ class RtspServer:
     def __init__(self, tracks: dict[str, Track]) -> None:
         self._tracks = tracks
 
-    async def run(self, port: int) -> None:
-        """Serve until cancelled."""
+    async def run(self, port: int, stop: asyncio.Event) -> None:
+        """Serve until `stop`. Clients that are still there then are left to the end of the event loop."""
         server = await asyncio.start_server(self._connected, LOOPBACK, port)
-        async with server:
-            await server.serve_forever()
+        await stop.wait()
+        server.close()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         playing: asyncio.Task[None] | None = None
@@ -59,8 +61,8 @@ class RtspServer:
                 writer.write(_answer(request, track))
                 if request.method == "PLAY" and track is not None and playing is None:
                     playing = asyncio.create_task(_play(track, writer))
-        except _GONE:
-            pass
+        except (*_GONE, *_NO_RTSP):
+            pass  # with which the connection ends
         finally:
             if playing is not None:
                 playing.cancel()
@@ -143,11 +145,10 @@ def load_folder(folder: Path) -> dict[str, Track]:
 
 
 async def _serve(folder: Path, port: int) -> None:
-    serving = asyncio.create_task(RtspServer(load_folder(folder)).run(port))
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    with suppress(asyncio.CancelledError):
-        await serving
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await RtspServer(load_folder(folder)).run(port, stop)
 
 
 @click.command()

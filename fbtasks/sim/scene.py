@@ -6,16 +6,17 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from fbtasks.sim.backdrop import Picture, paddock, stall
+from fbtasks.sim.backdrop import Picture, as_picture, paddock, stall
 from fbtasks.sim.horse import Part, Points, parts
 from fbtasks.sim.script import Moment, Script, bolts, lies_down
 
 WIDTH, HEIGHT = 960, 540
 FPS = 15
-NARROWEST = 0.35
-"""A turning horse is seen from its front; it is never narrower than this share of its side view."""
+NARROWEST = 0.6
+"""A turning horse is never narrower than this share of its side view: it turns within two pictures of 5 a second, and a
+box that halves its area from one to the next is another animal to the tracker."""
 GRAIN = 4.0
-"""Standard deviation of the grain, of 255. It stands still: moving noise trebles the time that encoding takes."""
+"""Standard deviation of the grain, of 255. It stands still: moving noise would be encoded anew in every picture."""
 _SUBPIXEL_BITS = 4
 
 
@@ -55,7 +56,7 @@ class View:
 
 VIEWS = (
     View("box-1", stall, lies_down, way=(430, 430), ground=452, withers=250),
-    View("box-2", paddock, bolts, way=(130, 830), ground=445, withers=145),
+    View("box-2", paddock, bolts, way=(125, 835), ground=432, withers=120),
 )
 
 
@@ -66,7 +67,7 @@ class Scene:
         self._view = view
         backdrop = view.backdrop(WIDTH, HEIGHT, seed)
         grain = np.random.default_rng(seed).normal(0, GRAIN, (HEIGHT, WIDTH, 1))
-        self._backdrop = np.clip(backdrop + grain, 0, 255).astype(np.uint8)
+        self._backdrop = as_picture(backdrop + grain)
         self._write(view.camera_id)
 
     def picture(self, t: float) -> Picture:
@@ -99,17 +100,26 @@ class Scene:
         return start + moment.across * (end - start)
 
     def _shadow(self, picture: Picture, moment: Moment) -> None:
-        """Straw below the horse, darker, as a soft ellipse."""
-        withers = self._view.withers
-        half_width, half_height = int(0.85 * withers * abs(_side_view(moment.facing))), int(0.14 * withers)
-        x, y = int(self._x(moment) + 0.1 * withers * _side_view(moment.facing)), int(self._view.ground)
-        top, left = max(y - 2 * half_height, 0), max(x - 2 * half_width, 0)
-        patch = picture[top : y + 2 * half_height, left : x + 2 * half_width]
-        rows, columns = np.ogrid[top : top + patch.shape[0], left : left + patch.shape[1]]
-        nearness = 1 - ((columns - x) / half_width) ** 2 / 1.6 - ((rows - y) / half_height) ** 2 / 1.6
-        patch[:] = patch * (1 - 0.5 * np.clip(nearness, 0, 1))[:, :, None]
+        """Darker straw below the horse."""
+        withers, side = self._view.withers, _side_view(moment.facing)
+        width, height = int(1.9 * withers * abs(side)), int(0.34 * withers)
+        x, y = self._x(moment) + 0.1 * withers * side, self._view.ground
+        left, top = max(0, int(x - width / 2)), int(y - height / 2)
+        patch = picture[top : top + height, left : left + width]
+        light = cv2.resize(_SHADOW, (patch.shape[1], patch.shape[0]))
+        cv2.multiply(patch, light, dst=patch, scale=1 / 255)
 
 
 def _side_view(facing: float) -> float:
     """Width of what is seen, as a share of the side view, negative when the horse looks to the left."""
     return (1.0 if facing >= 0 else -1.0) * max(NARROWEST, abs(facing))
+
+
+def _soft_ellipse() -> Picture:
+    """What is left of the light, 255 all of it, from the rim of the shadow to its middle."""
+    y, x = np.mgrid[-1:1:64j, -1:1:128j]
+    left = 1 - 0.6 * np.clip(1 - x**2 - y**2, 0, 1)
+    return as_picture(255 * left[:, :, None].repeat(3, axis=2))
+
+
+_SHADOW = _soft_ellipse()

@@ -1,4 +1,4 @@
-"""What the horses of the demonstration do, second by second; every script ends as it began, so that it can be looped."""
+"""What the horses of the demonstration do, second by second; every script ends as it began and can be looped."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,10 +14,11 @@ LIES_DOWN_AT_S, LIES_AT_S, RISES_AT_S, STANDS_AT_S = 6.0, 9.0, 42.0, 44.0
 """box-1: when the horse starts to lie down, lies, starts to rise, stands."""
 BOLTS_AT_S, CALM_AT_S = 14.0, 36.0
 """box-2: when the horse starts to bolt and when it walks again."""
-ROUNDS = 6
+ROUNDS = 7
 """How often it goes to and fro in one loop."""
 GALLOP_TO_WALK = 5.0
 """How many times faster a bolting horse is than a walking one."""
+WALKING_PACE, GALLOPING_PACE = 0.4, 0.9
 STRIDES_PER_ROUND = 12.0
 TURN_SHARE = 0.06
 """Share of one way, wall to wall, in which the horse slows down and turns."""
@@ -59,7 +60,8 @@ def bolts(t: float) -> Moment:
     gallop = _gallop(np.array(t)).item()
     rounds = float(np.interp(t, _TIMES, _ROUNDS_MADE))
     across, facing = _to_and_fro(rounds % 1.0)
-    return Moment(across, facing, Pose(down=0.0, strides=rounds * STRIDES_PER_ROUND, pace=0.4 + 0.5 * gallop, breath=t / 3))
+    pace = WALKING_PACE + gallop * (GALLOPING_PACE - WALKING_PACE)
+    return Moment(across, facing, Pose(down=0.0, strides=rounds * STRIDES_PER_ROUND, pace=pace, breath=t / 3))
 
 
 def lying_at(t: float) -> bool:

@@ -13,9 +13,7 @@ STOP_S = 5.0
 
 
 @pytest.fixture
-def busy(
-    stable: Stable, rtsp_server: RtspServer, looped_clip: LoopedClip, shared_data: Path
-) -> Stable:
+def busy(stable: Stable, rtsp_server: RtspServer, looped_clip: LoopedClip, shared_data: Path) -> Stable:
     """A site with two cameras; nothing started yet."""
     stable.settings(
         f'[gpu]\nmodel = "{shared_data / "models" / "yolo11n.onnx"}"',

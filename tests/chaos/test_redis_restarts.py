@@ -12,7 +12,9 @@ from tests.waiting import wait_until
 KILLS = 10
 EMPTY_AT = 5
 """In this round the broker's server, too, comes back without its data."""
-DOWN_S = 1.0
+LONG_AT = 7
+"""In this round both stay away long enough for a client that waits longer with every attempt to oversleep."""
+DOWN_S, LONG_DOWN_S = 1.0, 12.0
 BACK_S = 5.0
 CAMERAS = ("pair", "paddock")
 
@@ -32,7 +34,7 @@ def test_everything_returns_after_each_kill(
     for kill in range(KILLS):
         stable.state.kill()
         stable.frames.kill()
-        Event().wait(DOWN_S)
+        Event().wait(LONG_DOWN_S if kill == LONG_AT else DOWN_S)
         stable.state.restart(empty=kill == EMPTY_AT)
         stable.frames.restart(empty=True)
         times.append(await_decisions(stable, since=time(), within_s=BACK_S))
@@ -52,7 +54,9 @@ def await_decisions(stable: Stable, *, since: float, within_s: float) -> float:
         return all(any(told["captured_at"] > since for told in heard[name]) for name in CAMERAS)
 
     try:
-        wait_until(fresh, within_s, f"fresh decisions; so far {[(name, len(listener.decisions[name])) for name in CAMERAS]}")
+        wait_until(
+            fresh, within_s, f"fresh decisions; so far {[(name, len(listener.decisions[name])) for name in CAMERAS]}"
+        )
     finally:
         listener.close()
     return monotonic() - began

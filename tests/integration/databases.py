@@ -75,8 +75,20 @@ class Postgres(DatabaseServer):
             user = _postgres_user()
             self._as_user = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
             os.chown(folder, user.pw_uid, user.pw_gid)
-        _run(*self._as_user, _postgres("initdb"), "-D", str(self.data), "-U", "postgres", "-A", "trust", "-E", "UTF8",
-             "--no-locale", "--no-sync")
+        _run(
+            *self._as_user,
+            _postgres("initdb"),
+            "-D",
+            str(self.data),
+            "-U",
+            "postgres",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+        )
 
     def url(self, database: str) -> str:
         """SQLAlchemy URL of one database."""
@@ -103,8 +115,14 @@ class MariaDb(DatabaseServer):
         # Not its socket: PyMySQL leaks the descriptor when nothing listens there, and Python warns of it.
         self._port = free_port()
         self._as_user = ["--user=root"] if os.geteuid() == 0 else []
-        _run(_found("mariadb-install-db"), "--no-defaults", *self._as_user, f"--datadir={self.data}",
-             "--auth-root-authentication-method=normal", "--skip-test-db")
+        _run(
+            _found("mariadb-install-db"),
+            "--no-defaults",
+            *self._as_user,
+            f"--datadir={self.data}",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        )
 
     def url(self, database: str) -> str:
         """SQLAlchemy URL of one database."""
@@ -112,8 +130,16 @@ class MariaDb(DatabaseServer):
 
     def command(self) -> list[str]:
         """`--no-defaults` keeps the machine's own settings out; it must come first."""
-        return [_found("mariadbd"), "--no-defaults", *self._as_user, f"--datadir={self.data}", f"--bind-address={LOOPBACK}",
-                f"--port={self._port}", f"--socket={self.folder / 'socket'}", f"--pid-file={self.folder / 'pid'}"]
+        return [
+            _found("mariadbd"),
+            "--no-defaults",
+            *self._as_user,
+            f"--datadir={self.data}",
+            f"--bind-address={LOOPBACK}",
+            f"--port={self._port}",
+            f"--socket={self.folder / 'socket'}",
+            f"--pid-file={self.folder / 'pid'}",
+        ]
 
     def stop(self) -> None:
         """At once: an orderly end takes seconds, to save what nobody wants."""

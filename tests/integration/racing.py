@@ -44,7 +44,7 @@ def race(fork_server: ForkServerContext) -> Iterator[Race]:
 
 
 def _take_place(line: Barrier) -> None:
-    global _line
+    global _line  # noqa: PLW0603 - the only way from a pool's initialiser to its calls
     _line = line
 
 

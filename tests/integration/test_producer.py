@@ -289,7 +289,7 @@ def test_it_stops_in_time_while_everything_hangs(
 
 
 @pytest.mark.parametrize("also_stuck", [False, True])
-def test_a_thread_that_dies_ends_the_process(  # noqa: PLR0913, PLR0917 - fixtures
+def test_a_thread_that_dies_ends_the_process(  # noqa: PLR0917 - fixtures
     produce: Produce,
     rtsp_server: RtspServer,
     looped_clip: LoopedClip,

@@ -11,8 +11,17 @@ from tests.servers import Valkey
 
 EPISODE = episode_id("box-1", "lying", 1, 1_700_000_000.0)
 ALERT = Alert(
-    id=alert_id(EPISODE, 0), episode_id=EPISODE, number=0, event="raised", camera_id="box-1", rule="lying",
-    severity="warning", track_id=1, started_at=1_700_000_000.0, at=1_700_000_060.5, message="Liegt – bitte nachsehen",
+    id=alert_id(EPISODE, 0),
+    episode_id=EPISODE,
+    number=0,
+    event="raised",
+    camera_id="box-1",
+    rule="lying",
+    severity="warning",
+    track_id=1,
+    started_at=1_700_000_000.0,
+    at=1_700_000_060.5,
+    message="Liegt, bitte prüfen",
 )
 
 

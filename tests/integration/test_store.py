@@ -32,9 +32,18 @@ SINKS = ("webhook", "pubsub")
 def make_alert(number: int, event: Event, camera_id: str = "box-1", began: float = T0) -> Alert:
     episode = episode_id(camera_id, "lying", 3, began)
     return Alert(
-        id=alert_id(episode, number), episode_id=episode, number=number, event=event, camera_id=camera_id,
-        rule="lying", severity="warning", track_id=3, started_at=began, at=began + 60 * (number + 1),
-        message="Liegt seit 10 Minuten – bitte nachsehen 🐴", evidence={"seconds": 600.25, "posture": "lying", "blind": None},
+        id=alert_id(episode, number),
+        episode_id=episode,
+        number=number,
+        event=event,
+        camera_id=camera_id,
+        rule="lying",
+        severity="warning",
+        track_id=3,
+        started_at=began,
+        at=began + 60 * (number + 1),
+        message="Liegt seit 10 Minuten, bitte prüfen 🐴",
+        evidence={"seconds": 600.25, "posture": "lying", "blind": None},
     )
 
 
@@ -193,6 +202,16 @@ def test_a_database_of_a_newer_build_is_refused(store: Store, database_url: str)
 def migrate(url: str) -> None:
     with closing(open_store(url)) as opened:
         opened.migrate()
+
+
+def migrate_each(urls: list[str]) -> None:
+    for url in urls:
+        migrate(url)
+
+
+def test_new_databases_migrated_by_processes_at_once(database_server: DatabaseServer, race: Race) -> None:
+    """Many, because what goes wrong here goes wrong seldom."""
+    race.run(migrate_each, [database_server.create_database() for _ in range(12)])
 
 
 def record_all(url: str, alerts: list[Alert]) -> int:

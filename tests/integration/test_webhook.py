@@ -26,8 +26,17 @@ from tests.ports import LOOPBACK, free_port
 
 EPISODE = episode_id("box-1", "lying", 1, 1_700_000_000.0)
 ALERT = Alert(
-    id=alert_id(EPISODE, 0), episode_id=EPISODE, number=0, event="raised", camera_id="box-1", rule="lying",
-    severity="warning", track_id=1, started_at=1_700_000_000.0, at=1_700_000_060.5, message="Liegt – bitte nachsehen",
+    id=alert_id(EPISODE, 0),
+    episode_id=EPISODE,
+    number=0,
+    event="raised",
+    camera_id="box-1",
+    rule="lying",
+    severity="warning",
+    track_id=1,
+    started_at=1_700_000_000.0,
+    at=1_700_000_060.5,
+    message="Liegt, bitte prüfen",
     evidence={"seconds": 60.5, "posture": "lying", "blind": None},
 )
 Serve = Callable[[socket.socket], None]
@@ -183,9 +192,29 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("openssl is not installed; ops/install-test-packages installs it")
     file = tmp_path_factory.mktemp("tls") / "both.pem"
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
-         "-subj", "/CN=backend", "-addext", f"subjectAltName=IP:{LOOPBACK}", "-keyout", str(file), "-out", str(file)],
-        check=True, capture_output=True, timeout=30,
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+            "-days",
+            "1",
+            "-subj",
+            "/CN=backend",
+            "-addext",
+            f"subjectAltName=IP:{LOOPBACK}",
+            "-keyout",
+            str(file),
+            "-out",
+            str(file),
+        ],
+        check=True,
+        capture_output=True,
+        timeout=30,
     )
     return file
 

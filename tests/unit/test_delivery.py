@@ -12,8 +12,17 @@ from fbtasks.settings import DeliverySettings
 SETTINGS = DeliverySettings(backoff_min_s=2, backoff_max_s=60, give_up_after_s=600)
 EPISODE = episode_id("box-1", "lying", None, 0)
 ALERT = Alert(
-    id=alert_id(EPISODE, 0), episode_id=EPISODE, number=0, event="raised", camera_id="box-1", rule="lying",
-    severity="warning", track_id=None, started_at=0, at=60, message="lies",
+    id=alert_id(EPISODE, 0),
+    episode_id=EPISODE,
+    number=0,
+    event="raised",
+    camera_id="box-1",
+    rule="lying",
+    severity="warning",
+    track_id=None,
+    started_at=0,
+    at=60,
+    message="lies",
 )
 
 chances = st.floats(0, 1, exclude_max=True)

@@ -46,8 +46,17 @@ class Recorder:
 
 def make_alert(number: int, event: Event) -> Alert:
     return Alert(
-        id=alert_id(EPISODE, number), episode_id=EPISODE, number=number, event=event, camera_id="box-1", rule="lying",
-        severity="warning", track_id=1, started_at=T0, at=T0 + number, message="lies",
+        id=alert_id(EPISODE, number),
+        episode_id=EPISODE,
+        number=number,
+        event=event,
+        camera_id="box-1",
+        rule="lying",
+        severity="warning",
+        track_id=1,
+        started_at=T0,
+        at=T0 + number,
+        message="lies",
     )
 
 

@@ -26,6 +26,8 @@ class Stall:
     now: float = 1000.0
     alerts: list[Alert] = field(default_factory=list)
     since: dict[int, float] = field(default_factory=dict)
+    hidden: dict[int, float] = field(default_factory=dict)
+    """Tracks in `views` that are not seen, only not given up yet: when they were last seen."""
 
     def watch(self, seconds: float, views: dict[int, PostureName], step: float = 1.0) -> list[str]:
         """Let `seconds` pass; what happened, as `event severity`."""
@@ -42,7 +44,7 @@ class Stall:
 
     def _judged(self, track_id: int, posture: PostureName) -> Judged:
         since = self.since.setdefault(track_id, self.now)
-        track = Track(track_id, HORSE, since, self.now, confirmed=True)
+        track = Track(track_id, HORSE, since, self.hidden.get(track_id, self.now), confirmed=True)
         return Judged(track, Reading(posture, None, 1.0, None, None))
 
 
@@ -166,6 +168,24 @@ def test_a_second_track_of_the_same_animal_gives_its_timer_to_the_alert() -> Non
     stall.watch(1, {1: "lying", 2: "lying"})
     stall.watch(2, {2: "lying"})
     assert [(episode.track_id, episode.holder) for episode in stall.book.episodes] == [(1, 2)]
+
+
+def test_an_animal_found_anew_before_it_is_given_up_raises_no_second_alert() -> None:
+    quick = Lying(info_after_s=2, warning_after_s=False, critical_after_s=False, clear_after_s=5, cooldown_s=0)
+    stall = Stall(rules=(quick,))
+    assert stall.watch(5, {1: "lying"}) == ["raised info"]
+    stall.hidden[1] = stall.now
+    assert stall.watch(3, {1: "lying", 2: "lying"}) == []
+    assert stall.watch(10, {2: "standing"}) == ["cleared info"]
+    assert not stall.book.episodes
+
+
+def test_an_animal_beside_a_hidden_one_has_its_own_alert() -> None:
+    quick = Lying(info_after_s=4, warning_after_s=False, critical_after_s=False, clear_after_s=5, cooldown_s=0)
+    stall = Stall(rules=(quick,))
+    assert stall.watch(5, {1: "lying", 2: "standing"}) == ["raised info"]
+    stall.hidden[1] = stall.now
+    assert stall.watch(5, {1: "lying", 2: "lying"}) == ["raised info"]
 
 
 def test_an_animal_that_was_in_view_as_well_does_not_inherit() -> None:

@@ -14,11 +14,12 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTRACT = "Pure modules reach no effects"
-EFFECTS = frozenset(
-    ["asyncio", "concurrent", "ctypes", "datetime", "fcntl", "glob", "http", "io", "logging", "multiprocessing", "os"]
-    + ["pathlib", "queue", "random", "secrets", "select", "shutil", "signal", "socket", "sqlite3", "ssl", "subprocess"]
-    + ["sys", "tempfile", "threading", "time", "urllib"]
-)
+CLOCKS = frozenset({"datetime", "time"})
+CHANCE = frozenset({"random", "secrets"})
+CONCURRENCY = frozenset({"asyncio", "concurrent", "multiprocessing", "queue", "signal", "subprocess", "threading"})
+SYSTEM = frozenset({"ctypes", "fcntl", "glob", "io", "logging", "os", "pathlib", "shutil", "sys", "tempfile"})
+NETWORK = frozenset({"http", "select", "socket", "sqlite3", "ssl", "urllib"})
+EFFECTS = CLOCKS | CHANCE | CONCURRENCY | SYSTEM | NETWORK
 EFFECTFUL_BUILTINS = frozenset({"open", "print", "input"})
 PURE_ANYWAY = frozenset({"fbtasks.errors"})
 

@@ -47,13 +47,13 @@ class Lying(Rule):
         after = {severity: getattr(self, f"{severity}_after_s") for severity in get_args(Severity)}
         return tuple(Level(after_s=s, severity=severity) for severity, s in after.items() if s is not None)
 
-    def judge(self, reading: Reading, *, raised: bool) -> bool | None:  # noqa: ARG002  the posture has its own hysteresis
+    def judge(self, reading: Reading, *, raised: bool) -> bool | None:
         return None if reading.posture == "unknown" else reading.posture == "lying"
 
     def evidence(self, reading: Reading) -> Evidence:
         return {"posture": reading.posture, "p_lying": reading.p_lying, "coverage": reading.coverage}
 
-    def raised_message(self, camera_id: str, held_s: float, reading: Reading) -> str:  # noqa: ARG002
+    def raised_message(self, camera_id: str, held_s: float, reading: Reading) -> str:
         return f"Horse in {camera_id} has been lying for {duration(held_s)}"
 
     def cleared_message(self, camera_id: str, held_s: float) -> str:

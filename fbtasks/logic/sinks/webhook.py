@@ -11,6 +11,7 @@ from urllib3.exceptions import TimeoutError as HTTPTimeout
 from fbtasks.alert import Alert
 from fbtasks.errors import ConfigError, DeliveryFailed
 
+_NO_URL = "webhook.url cannot be posted to; write it like https://backend.example/alerts"
 _RETRYABLE = {408, 425, 429}
 
 
@@ -92,11 +93,11 @@ def _split_credentials(url: str) -> tuple[str, str | None]:
     """The URL without user and password, and these as Basic authorisation wants them."""
     try:
         parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        whole = bool(parts.hostname) and parts.port != 0
     except ValueError:
-        valid = False
-    if not valid:
-        raise ConfigError("webhook.url cannot be posted to; write it like https://backend.example/alerts")
+        raise ConfigError(_NO_URL) from None
+    if not whole or parts.scheme not in ("http", "https"):
+        raise ConfigError(_NO_URL)
     if parts.username is None:
         return url, None
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

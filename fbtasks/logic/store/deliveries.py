@@ -121,8 +121,6 @@ def backlog(connection: Connection, now: float, dead_within_s: float) -> Backlog
         .where(_columns.state == "pending")
     ).one()
     dead = connection.scalar(
-        select(func.count())
-        .select_from(table)
-        .where(_columns.state == "dead", _columns.ended_at > now - dead_within_s)
+        select(func.count()).select_from(table).where(_columns.state == "dead", _columns.ended_at > now - dead_within_s)
     )
     return Backlog(pending, dead or 0, 0.0 if oldest is None else max(0.0, now - oldest))

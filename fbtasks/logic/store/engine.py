@@ -41,7 +41,7 @@ def make_engine(url: str) -> Engine:
         engine = create_engine(target, connect_args=limits, pool_pre_ping=True, hide_parameters=True, **isolation)
     except ImportError as error:
         extra = _EXTRAS.get(kind, kind)
-        raise ConfigError(f"store.url: {error.name} is missing; install it with `pip install fbtasks[{extra}]`") from None
+        raise ConfigError(f"store.url: {error.name} is missing; run `pip install fbtasks[{extra}]`") from None
     except NoSuchModuleError:
         raise ConfigError(f"store.url: there is no driver {target.drivername!r}") from None
     if kind == "sqlite":

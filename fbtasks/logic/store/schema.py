@@ -67,7 +67,7 @@ deliveries = Table(
     Column("number", Integer, nullable=False),
     Column("state", String(16), nullable=False, comment="pending, delivered or dead"),
     Column("attempts", Integer, nullable=False),
-    Column("due_at", Double, nullable=False, comment="not to be tried before; a claim moves it past its lease"),
+    Column("due_at", Double, nullable=False, comment="not tried before; a claim moves it past its lease"),
     Column("first_attempt_at", Double),
     Column("ended_at", Double, comment="when it was delivered or given up"),
     Column("last_error", String(ERROR_LENGTH)),

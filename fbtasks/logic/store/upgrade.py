@@ -1,7 +1,7 @@
 """Bringing the tables to this build's form, one process at a time."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from alembic import command
 from alembic.config import Config
@@ -23,7 +23,7 @@ def upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", "fbtasks.logic:migrations")
     config.set_main_option("path_separator", "os")
-    with told(), engine.execution_options(**{WRITES: True}).begin() as connection, _alone(connection):
+    with told(), _alone(engine) as connection:
         config.attributes["connection"] = connection
         try:
             command.upgrade(config, "head")
@@ -32,28 +32,25 @@ def upgrade(engine: Engine) -> None:
 
 
 @contextmanager
-def _alone(connection: Connection) -> Iterator[None]:
-    """Nobody else migrates meanwhile. SQLite's write lock, held by the transaction, does that by itself."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-        yield
-    elif connection.dialect.name == "mysql":
-        with _mysql_lock(connection):
-            yield
-    else:
-        yield
+def _alone(engine: Engine) -> Iterator[Connection]:
+    """A transaction beside which nobody else migrates, from its beginning until after its commit."""
+    with ExitStack() as guards:
+        if engine.dialect.name == "mysql":
+            guards.enter_context(_mysql_lock(engine))
+        # On SQLite this waits for the write lock, which is all it takes.
+        connection = guards.enter_context(engine.execution_options(**{WRITES: True}).begin())
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        yield connection
 
 
 @contextmanager
-def _mysql_lock(connection: Connection) -> Iterator[None]:
-    """A lock of the session: MySQL commits at every CREATE, so that no transaction could hold one."""
-    lock = "CONCAT('fbtasks.migrate.', MD5(DATABASE()))"
-    if not connection.scalar(text(f"SELECT GET_LOCK({lock}, {_MYSQL_WAIT_S})")):
-        raise StoreUnavailable(f"another process has been migrating the store for {_MYSQL_WAIT_S} s")
-    try:
+def _mysql_lock(engine: Engine) -> Iterator[None]:
+    """A lock that a session holds: MySQL commits at every CREATE, so that no transaction could hold one."""
+    with engine.connect() as guard:
+        # Not to go back to the pool: its end is what frees the lock.
+        guard.detach()
+        lock = f"GET_LOCK(CONCAT('fbtasks.migrate.', MD5(DATABASE())), {_MYSQL_WAIT_S})"
+        if not guard.scalar(text(f"SELECT {lock}")):
+            raise StoreUnavailable(f"another process has been migrating the store for {_MYSQL_WAIT_S} s")
         yield
-    except BaseException:
-        # Ends the session and the lock with it; what failed may have been the connection itself.
-        connection.invalidate()
-        raise
-    connection.execute(text(f"SELECT RELEASE_LOCK({lock})"))

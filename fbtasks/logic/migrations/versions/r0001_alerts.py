@@ -69,7 +69,7 @@ def _create_deliveries() -> None:
         sa.Column("number", sa.Integer, nullable=False),
         sa.Column("state", sa.String(16), nullable=False, comment="pending, delivered or dead"),
         sa.Column("attempts", sa.Integer, nullable=False),
-        sa.Column("due_at", sa.Double, nullable=False, comment="not to be tried before; a claim moves it past its lease"),
+        sa.Column("due_at", sa.Double, nullable=False, comment="not tried before; a claim moves it past its lease"),
         sa.Column("first_attempt_at", sa.Double),
         sa.Column("ended_at", sa.Double, comment="when it was delivered or given up"),
         sa.Column("last_error", sa.String(500)),

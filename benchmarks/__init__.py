@@ -1,0 +1,1 @@
+"""Programs that measure. Figures they print go to RESULTS.md with the command that gave them."""

@@ -1,0 +1,102 @@
+"""The command line as a technician meets it: exit codes, messages, and no password in any of them."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.ports import free_port
+from tests.processes import Process, Processes
+from tests.servers import Valkey
+
+SECRET = "s3cret-pa55"
+CAMERA = f'[[cameras]]\nid = "box-3"\nurl = "rtsp://groom:{SECRET}@10.0.0.7/live"\n'
+TIMEOUT_S = 60.0
+
+
+def ended(processes: Processes, *argv: str, **env: str) -> Process:
+    process = processes.start("fbtasks", *argv, env=env)
+    process.wait(TIMEOUT_S)
+    assert "Traceback" not in process.output()
+    assert SECRET not in process.output()
+    return process
+
+
+def test_config_prints_the_effective_settings_without_secrets(processes: Processes, tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(CAMERA + "[gpu]\nmax_batch = 4\n")
+    url = f"redis://:{SECRET}@redis.local:6379/1"
+    told = ended(processes, "--config", "site.toml", "config", FBTASKS_REDIS_URL=url, FBTASKS_GPU__MAX_BATCH="16")
+    assert told.exit_code == 0
+    shown = json.loads(told.output())
+    assert shown["gpu"]["max_batch"] == 16
+    assert shown["redis_url"] == "redis://***@redis.local:6379/1"
+    assert shown["cameras"][0]["url"] == "rtsp://***@10.0.0.7/live"
+
+
+@pytest.mark.parametrize(
+    ("command", "text", "said"),
+    [
+        ("config", "[gpu]\nmaxbatch = 4\n", "gpu.maxbatch: unknown setting (did you mean 'max_batch'?)"),
+        ("config", CAMERA + "[cameras.rules.lyng]\n", "rules.lyng: unknown rule (did you mean 'lying'?)"),
+        ("infer", CAMERA, "gpu.model is not set"),
+        ("up", "[gpu]\nmodel = 'm.onnx'\n", "no camera to read"),
+        ("up", CAMERA, "gpu.model is not set"),
+        ("up", CAMERA + "[rules.lying]\nclear_after = 3\n[gpu]\nmodel = 'm.onnx'\n", "did you mean 'clear_after_s'?"),
+    ],
+)
+def test_wrong_settings_are_refused_at_once(
+    processes: Processes, tmp_path: Path, command: str, text: str, said: str
+) -> None:
+    (tmp_path / "fbtasks.toml").write_text(text)
+    refused = ended(processes, command)
+    assert refused.exit_code == 2
+    assert said in refused.output()
+
+
+def test_check_without_redis_says_so(processes: Processes) -> None:
+    url = f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"
+    told = ended(processes, "check", FBTASKS_REDIS_URL=url)
+    assert told.exit_code == 1
+    assert told.output().startswith("DOWN  redis")
+    assert "redis://***@127.0.0.1" in told.output()
+
+
+def test_check_with_nothing_running_names_every_role(processes: Processes, valkey: Valkey, tmp_path: Path) -> None:
+    (tmp_path / "fbtasks.toml").write_text(CAMERA)
+    told = ended(processes, "check", FBTASKS_REDIS_URL=valkey.url, FBTASKS_DATA_DIR=str(tmp_path / "data"))
+    assert told.exit_code == 1
+    down = {line.split()[1] for line in told.output().splitlines() if line.startswith("DOWN")}
+    assert down >= {"producer", "gpu", "logic", "beat", "camera"}
+
+
+def test_watch_without_redis_says_so(processes: Processes) -> None:
+    told = ended(processes, "watch", "--seconds", "1", FBTASKS_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+    assert told.exit_code == 1
+    assert "fbtasks: Redis is away" in told.output()
+
+
+WAKE = """
+import os, signal, sys
+from time import monotonic
+from fbtasks.cli.infer import waker
+from fbtasks.settings import load_settings
+
+wake = waker(load_settings())
+wake(["box-3"])
+os.kill(int(sys.argv[1]), signal.SIGSTOP)
+began = monotonic()
+wake(["box-3"])
+print("took", monotonic() - began)
+"""
+
+
+def test_a_broker_that_hangs_does_not_hang_the_gpu_worker(processes: Processes, valkey: Valkey) -> None:
+    env = {"FBTASKS_REDIS_URL": valkey.url, "FBTASKS_REDIS__TIMEOUT_S": "1"}
+    process = processes.start(Path(sys.executable).name, "-c", WAKE, str(valkey.pid), env=env, name="wake")
+    try:
+        assert process.wait(30) == 0, process.tail()
+    finally:
+        valkey.resume()
+    assert "camera box-3: not woken, the broker is away" in process.output()
+    assert float(process.output().split("took ")[1]) < 5.0

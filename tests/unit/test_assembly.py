@@ -1,0 +1,199 @@
+"""The batch in the making, between two real threads."""
+
+import queue
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fbtasks.gpu.assembly import Assembly, Pictures
+from fbtasks.gpu.batcher import Taken
+from tests.unit.test_batcher import NOW, taken
+from tests.waiting import wait_until
+
+TIMEOUT_S = 5.0
+
+
+@pytest.fixture
+def threads() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as pool:
+        yield pool
+
+
+def assembly(max_batch: int = 4, max_wait_s: float = 0.0) -> Assembly:
+    return Assembly(max_batch, 2, 3, max_wait_s=max_wait_s)
+
+
+def frame(number: int) -> Taken:
+    return taken("a", NOW, number)
+
+
+def painting(colour: int) -> Callable[[Pictures], None]:
+    return lambda picture: picture.fill(colour)
+
+
+def numbers(batch: tuple[list[Taken], Pictures] | None) -> list[int]:
+    assert batch is not None
+    return [one.frame.seq for one in batch[0]]
+
+
+def is_waiting(future: "Future[Any]") -> bool:
+    """Whether the call is in progress and stays there for a moment."""
+    wait_until(future.running, TIMEOUT_S)
+    try:
+        future.result(0.1)
+    except TimeoutError:
+        return True
+    return False
+
+
+def test_frames_come_out_in_order_with_their_pictures() -> None:
+    gathering = assembly()
+    for number in range(3):
+        gathering.add(frame(number), painting(10 + number))
+    batch = gathering.take()
+    assert numbers(batch) == [0, 1, 2]
+    assert batch is not None
+    assert batch[1].shape == (3, 2, 3, 3)
+    assert batch[1][:, 0, 0, 0].tolist() == [10, 11, 12]
+
+
+def test_an_idle_engine_is_served_with_the_first_frame(threads: ThreadPoolExecutor) -> None:
+    gathering = assembly()
+    asking = threads.submit(gathering.take)
+    assert is_waiting(asking)
+    gathering.add(frame(1), painting(1))
+    assert numbers(asking.result(TIMEOUT_S)) == [1]
+
+
+def test_an_idle_engine_waits_max_wait_for_more(threads: ThreadPoolExecutor) -> None:
+    gathering = assembly(max_wait_s=0.2)
+    asking = threads.submit(gathering.take)
+    began = monotonic()
+    gathering.add(frame(1), painting(1))
+    gathering.add(frame(2), painting(2))
+    assert numbers(asking.result(TIMEOUT_S)) == [1, 2]
+    assert 0.2 <= monotonic() - began < 2.0
+
+
+def test_a_full_batch_does_not_wait(threads: ThreadPoolExecutor) -> None:
+    gathering = assembly(max_batch=2, max_wait_s=60.0)
+    asking = threads.submit(gathering.take)
+    gathering.add(frame(1), painting(1))
+    gathering.add(frame(2), painting(2))
+    assert numbers(asking.result(TIMEOUT_S)) == [1, 2]
+
+
+def test_there_is_room_for_one_batch_and_then_none_until_the_engine_takes_it(threads: ThreadPoolExecutor) -> None:
+    gathering = assembly(max_batch=2)
+    assert gathering.room(0) == 2
+    gathering.add(frame(1), painting(1))
+    assert gathering.room(0) == 1
+    gathering.add(frame(2), painting(2))
+    assert gathering.room(0.01) == 0
+    adding = threads.submit(gathering.add, frame(3), painting(3))
+    assert is_waiting(adding)
+    assert numbers(gathering.take()) == [1, 2]
+    adding.result(TIMEOUT_S)
+    assert numbers(gathering.take()) == [3]
+
+
+def test_a_picture_that_cannot_be_decoded_leaves_its_place_free() -> None:
+    def fails(picture: Pictures) -> None:
+        picture.fill(66)
+        raise ValueError("truncated")
+
+    gathering = assembly(max_batch=2)
+    gathering.add(frame(1), painting(1))
+    with pytest.raises(ValueError, match="truncated"):
+        gathering.add(frame(2), fails)
+    assert gathering.room(0) == 1
+    gathering.add(frame(3), painting(3))
+    batch = gathering.take()
+    assert numbers(batch) == [1, 3]
+    assert batch is not None
+    assert batch[1][:, 0, 0, 0].tolist() == [1, 3]
+
+
+def test_the_engine_gets_no_picture_that_is_still_being_decoded(threads: ThreadPoolExecutor) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(picture: Pictures) -> None:
+        begun.set()
+        assert go_on.wait(TIMEOUT_S)
+        picture.fill(7)
+
+    gathering = assembly()
+    adding = threads.submit(gathering.add, frame(1), slow)
+    assert begun.wait(TIMEOUT_S)
+    asking = threads.submit(gathering.take)
+    assert is_waiting(asking)
+    go_on.set()
+    adding.result(TIMEOUT_S)
+    batch = asking.result(TIMEOUT_S)
+    assert batch is not None
+    assert batch[1].max() == batch[1].min() == 7
+
+
+def test_closing_hands_out_what_is_left_and_then_nothing() -> None:
+    gathering = assembly(max_wait_s=60.0)
+    gathering.add(frame(1), painting(1))
+    gathering.close()
+    assert numbers(gathering.take()) == [1]
+    assert gathering.take() is None
+    assert gathering.take() is None
+
+
+def test_closing_wakes_an_engine_that_waits(threads: ThreadPoolExecutor) -> None:
+    gathering = assembly()
+    asking = threads.submit(gathering.take)
+    assert is_waiting(asking)
+    gathering.close()
+    assert asking.result(TIMEOUT_S) is None
+
+
+def test_closing_frees_a_decoder_that_waits_for_room(threads: ThreadPoolExecutor) -> None:
+    gathering = assembly(max_batch=1)
+    gathering.add(frame(1), painting(1))
+    adding = threads.submit(gathering.add, frame(2), painting(2))
+    assert is_waiting(adding)
+    gathering.close()
+    adding.result(TIMEOUT_S)
+    assert numbers(gathering.take()) == [1]
+    assert gathering.take() is None
+
+
+@pytest.mark.parametrize("max_batch", [1, 3, 8])
+@pytest.mark.parametrize("max_wait_s", [0.0, 0.002])
+def test_under_load_nothing_is_lost_mixed_up_or_overwritten(
+    threads: ThreadPoolExecutor, max_batch: int, max_wait_s: float
+) -> None:
+    """Two threads as in the worker: a picture handed out keeps its colour until the engine asks for the next batch."""
+    gathering = assembly(max_batch, max_wait_s)
+    total = 500
+
+    def decode_all() -> None:
+        for number in range(total):
+            assert gathering.room(TIMEOUT_S) > 0
+            gathering.add(frame(number), painting(number % 251))
+        gathering.close()
+
+    decoding = threads.submit(decode_all)
+    seen: list[int] = []
+    handed: queue.SimpleQueue[int] = queue.SimpleQueue()
+    while (batch := gathering.take()) is not None:
+        frames, pictures = batch
+        handed.put(len(frames))
+        before = pictures.copy()
+        expected = np.array([one.frame.seq % 251 for one in frames])
+        assert 1 <= len(frames) <= max_batch
+        assert (pictures == expected[:, None, None, None]).all()
+        np.testing.assert_array_equal(pictures, before)
+        seen += [one.frame.seq for one in frames]
+    decoding.result(TIMEOUT_S)
+    assert seen == list(range(total))
+    assert handed.qsize() >= total / max_batch
