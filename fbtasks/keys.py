@@ -19,6 +19,8 @@ OUTBOX_CAP = 100_000
 DEAD_LETTER_CAP = 100
 DEAD_LETTER_TTL_S = 7 * 24 * 3600
 HEALTH_TTL_S = 3600
+DELIVERING_TTL_S = 60
+"""Longer than any delivery task lives; a claim in the store, not this, keeps an alert from being sent twice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,10 @@ class Keys:
     def dead(self, kind: str) -> str:
         """List of dead letters of `kind`: frames, results or alerts."""
         return f"{self.prefix}dead:{kind}"
+
+    def delivering(self, sink: str) -> str:
+        """Held by the one task that sends to this sink."""
+        return f"{self.prefix}delivering:{sink}"
 
     def health(self, process: str) -> str:
         """Last progress report of one process."""

@@ -190,6 +190,11 @@ class LogSettings(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity shown")
 
 
+def _on_loopback(port: int) -> str:
+    """The URL of a server that `fbtasks up` starts, so that commands beside it find it without being told."""
+    return f"redis://127.0.0.1:{port}/0"
+
+
 def _data_dir() -> Path:
     base = os.environ.get("XDG_DATA_HOME")
     return (Path(base) if base else Path.home() / ".local" / "share") / "fbtasks"
@@ -202,8 +207,8 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
     )
 
-    redis_url: RedisUrl = Field(SecretStr("redis://127.0.0.1:6379/0"), description="broker, state and outbox")
-    frames_redis_url: RedisUrl | None = Field(None, description="frames; default redis_url")
+    redis_url: RedisUrl | None = Field(None, description="broker, state and outbox; default: what `fbtasks up` starts")
+    frames_redis_url: RedisUrl | None = Field(None, description="frames; default redis_url, when that is set")
     data_dir: Path = Field(default_factory=_data_dir, description="database, prepared models, embedded Redis")
     redis: RedisSettings = RedisSettings()
     frames: FramesSettings = FramesSettings()
@@ -230,12 +235,13 @@ class Settings(BaseSettings):
     @property
     def state_url(self) -> str:
         """URL of the Redis with broker, state and outbox."""
-        return self.redis_url.get_secret_value()
+        return self.redis_url.get_secret_value() if self.redis_url else _on_loopback(self.up.state_port)
 
     @property
     def frames_url(self) -> str:
         """URL of the Redis with the frames."""
-        return (self.frames_redis_url or self.redis_url).get_secret_value()
+        named = self.frames_redis_url or self.redis_url
+        return named.get_secret_value() if named else _on_loopback(self.up.frames_port)
 
     @property
     def store_url(self) -> str:

@@ -37,7 +37,7 @@ def _executable(name: str) -> str:
 
 def redis_servers(settings: Settings, env: dict[str, str]) -> list[Child]:
     """The embedded servers, their URLs put into `env`; none when the environment or the file names a Redis."""
-    if "redis_url" in settings.model_fields_set:
+    if settings.redis_url is not None:
         return []
     state_port = port_or_free(settings.up.state_port, "up.state_port")
     frames_port = port_or_free(settings.up.frames_port, "up.frames_port")
@@ -85,7 +85,8 @@ def run(settings: Settings, stop: Event) -> None:
         supervisor.start(stop)
         click.echo(f"Flower: http://{LOOPBACK}:{flower_port}", err=True)
         if servers:
-            click.echo(f"For other commands: export {REDIS_URL}={env[REDIS_URL]}", err=True)
+            urls = " ".join(f"{name}={env[name]}" for name in (REDIS_URL, FRAMES_REDIS_URL))
+            click.echo(f"Redis, should another command not find it: export {urls}", err=True)
         supervisor.watch(stop)
     finally:
         supervisor.stop()

@@ -46,11 +46,12 @@ def next_attempt_at(claim: Claim, now: float, chance: float, settings: DeliveryS
     return at if at - claim.since <= settings.give_up_after_s else None
 
 
-def deliver_next(  # noqa: PLR0917 - what is delivered comes first, then how
+def deliver_next(
     store: Store,
     sinks: Mapping[str, Sink],
     episode_id: str,
     sink_name: str,
+    *,
     settings: DeliverySettings,
     clock: Callable[[], float],
     chance: Callable[[], float] = random.random,

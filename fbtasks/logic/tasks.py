@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from time import monotonic, time
 
 from celery.signals import worker_init
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
+from redis.exceptions import LockError
 
 from fbtasks.alert import Alert
 from fbtasks.celery import (
@@ -22,6 +24,7 @@ from fbtasks.celery import (
 )
 from fbtasks.errors import ConfigError, OutboxFull, OwnershipLost, StoreUnavailable
 from fbtasks.health import report_of
+from fbtasks.keys import DELIVERING_TTL_S
 from fbtasks.logic.checkup import findings
 from fbtasks.logic.delivery import deliver_next
 from fbtasks.logic.rules import load_rules
@@ -37,6 +40,8 @@ WEATHER = (OwnershipLost, OutboxFull, StoreUnavailable, OperationalError, *REDIS
 """What ends a task without being a fault of it. Celery notes it in one line; the sweep or the next push tries again."""
 ALERTS_AT_ONCE = 100
 DELIVERIES_AT_ONCE = 100
+DELIVERY_LIMIT_S = 30.0
+"""A delivery task ends after this long; the sweep sends another for what is left."""
 RESENT_AFTER_S = 2 * SWEEP_EVERY_S
 """By then the sweep has sent again what is still to be done; without this end the queue grows while a backend hangs."""
 
@@ -118,19 +123,40 @@ def _parse(entries: Iterable[bytes]) -> tuple[list[Alert], list[tuple[str, bytes
 
 
 def _send_due(shared: Runtime) -> None:
-    for episode_id, sink in shared.store.due(time(), DELIVERIES_AT_ONCE):
-        deliver.apply_async((episode_id, sink), expires=RESENT_AFTER_S)
+    for sink in {sink for _, sink in shared.store.due(time(), DELIVERIES_AT_ONCE)}:
+        deliver.apply_async((sink,), expires=RESENT_AFTER_S)
 
 
 @app.task(name=DELIVER, throws=WEATHER)
-def deliver(episode_id: str, sink: str) -> None:
-    """Send one episode's due alerts to one sink, in order."""
+def deliver(sink: str) -> None:
+    """Send what is due to one sink, in order within each episode, until nothing is due or the sink fails.
+
+    One such task at a time for each sink: a backend that hangs holds one process of the worker, not all of them, and
+    one that comes back after hours is not stormed.
+    """
     shared = runtime()
-    outcome = deliver_next(shared.store, shared.sinks, episode_id, sink, settings.delivery, time)
-    if outcome.retry_at is not None:
-        log.warning("delivery to %s failed, next try in %.1f s", sink, outcome.retry_at - time())
-    if outcome.dead:
-        log.error("%d alerts for %s are given up", outcome.dead, sink)
+    lock = shared.redis.lock(shared.keys.delivering(sink), timeout=DELIVERING_TTL_S)
+    if not lock.acquire(blocking=False):
+        return
+    try:
+        _deliver_due(shared, sink, deadline=monotonic() + DELIVERY_LIMIT_S)
+    finally:
+        # It expires on its own where Redis is away, or was for longer than it lives.
+        with suppress(LockError, *REDIS_AWAY):
+            lock.release()
+
+
+def _deliver_due(shared: Runtime, sink: str, *, deadline: float) -> None:
+    while due := [episode for episode, name in shared.store.due(time(), DELIVERIES_AT_ONCE) if name == sink]:
+        for episode_id in due:
+            outcome = deliver_next(shared.store, shared.sinks, episode_id, sink, settings=settings.delivery, clock=time)
+            if outcome.dead:
+                log.error("%d alerts for %s are given up", outcome.dead, sink)
+            if outcome.retry_at is not None:
+                log.warning("delivery to %s failed, next try in %.1f s", sink, outcome.retry_at - time())
+                return
+            if monotonic() >= deadline:
+                return
 
 
 @app.task(name=SWEEP, throws=WEATHER)

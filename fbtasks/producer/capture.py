@@ -71,7 +71,7 @@ class Stream:
     def picture(self) -> Picture | None:
         """The frame last grabbed, valid until the next call; `None` when it is damaged."""
         good, picture = self._capture.retrieve(self._picture)
-        if not good or picture is None or picture.ndim != 3 or not picture.size:
+        if not good or picture.ndim != 3 or not picture.size:
             return None
         self._picture = picture.astype(np.uint8, copy=False)
         return self._picture

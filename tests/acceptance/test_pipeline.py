@@ -29,7 +29,7 @@ cooldown_s = 3600
 QUIET = "rules = { lying = { enabled = false }, too_fast = { enabled = false } }"
 
 
-def test_an_alert_reaches_the_backend_once_and_clears(
+def test_an_alert_reaches_the_backend_once_and_clears(  # noqa: PLR0917 - one fixture for each real part
     stable: Stable,
     listener: Listener,
     rtsp_server: RtspServer,

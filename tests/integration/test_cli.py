@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import tiny_detector
 from tests.ports import free_port
 from tests.processes import Process, Processes
 from tests.servers import Valkey
+from tests.waiting import wait_until
 
 SECRET = "s3cret-pa55"
 CAMERA = f'[[cameras]]\nid = "box-3"\nurl = "rtsp://groom:{SECRET}@10.0.0.7/live"\n'
@@ -52,6 +54,27 @@ def test_wrong_settings_are_refused_at_once(
     refused = ended(processes, command)
     assert refused.exit_code == 2
     assert said in refused.output()
+
+
+def test_a_gpu_that_is_not_there_is_refused_and_auto_says_what_it_fell_to(
+    processes: Processes, valkey: Valkey, tmp_path: Path
+) -> None:
+    model = tiny_detector.saved(tmp_path)
+    env = {
+        "FBTASKS_REDIS_URL": valkey.url,
+        "FBTASKS_DATA_DIR": str(tmp_path / "data"),
+        "FBTASKS_GPU__MODEL": str(model),
+        "CUDA_VISIBLE_DEVICES": "",
+    }
+    refused = ended(processes, "infer", **env, FBTASKS_GPU__PROVIDER="cuda")
+    assert refused.exit_code == 1
+    assert "NVIDIA" in refused.output() or "CUDA" in refused.output()
+
+    fallen = processes.start("fbtasks", "infer", env=env)
+    wait_until(lambda: "ready:" in fallen.output(), TIMEOUT_S, "the worker to be ready")
+    assert "WARNING infer the model runs on" in fallen.output()
+    assert "tensorrt:" in fallen.output()
+    assert fallen.terminate() == 0
 
 
 def test_check_without_redis_says_so(processes: Processes) -> None:

@@ -276,7 +276,7 @@ def test_an_alert_gets_there_once_through_a_backend_that_fails_at_first(backend:
         sinks = {"webhook": Webhook(backend.url, None, 5.0)}
         while outcome.retry_at is not None:
             now = outcome.retry_at
-            outcome = deliver_next(store, sinks, str(EPISODE), "webhook", settings, partial(float, now))
+            outcome = deliver_next(store, sinks, str(EPISODE), "webhook", settings=settings, clock=partial(float, now))
         assert store.due(now + 1e6, 10) == []
     assert outcome == Outcome(delivered=1)
     assert [request.headers["Idempotency-Key"] for request in backend.requests] == [ALERT.id] * 3

@@ -80,7 +80,7 @@ def sink() -> Recorder:
 
 def run(store: Store, clock: Clock, *sinks: Recorder) -> Outcome:
     named = {sink.name: sink for sink in sinks}
-    return deliver_next(store, named, str(EPISODE), "recorder", SETTINGS, clock, chance=lambda: 0.5)
+    return deliver_next(store, named, str(EPISODE), "recorder", settings=SETTINGS, clock=clock, chance=lambda: 0.5)
 
 
 def away() -> DeliveryFailed:

@@ -42,7 +42,8 @@ def refusal(path: Path | None = None) -> str:
 
 def test_without_file_and_environment_everything_has_a_default() -> None:
     settings = load_settings()
-    assert settings.state_url == settings.frames_url == "redis://127.0.0.1:6379/0"
+    assert settings.state_url == f"redis://127.0.0.1:{settings.up.state_port}/0"
+    assert settings.frames_url == f"redis://127.0.0.1:{settings.up.frames_port}/0"
     assert settings.cameras == []
 
 

@@ -59,6 +59,7 @@ def test_a_gap_counts_as_not_observed() -> None:
 
 def test_pictures_in_which_the_track_is_not_seen_count_as_not_observed() -> None:
     window = Window()
+    reading = SMOOTHER.read(window, 0.0)
     for index in range(100):
         if index % 4 == 0:
             SMOOTHER.observe(window, 0.2, 0.9, Position(index / 5, 0.0, 0.0), 200.0)
