@@ -21,7 +21,7 @@ SYSTEM = frozenset({"ctypes", "fcntl", "glob", "io", "logging", "os", "pathlib",
 NETWORK = frozenset({"http", "select", "socket", "sqlite3", "ssl", "urllib"})
 EFFECTS = CLOCKS | CHANCE | CONCURRENCY | SYSTEM | NETWORK
 EFFECTFUL_BUILTINS = frozenset({"open", "print", "input"})
-PURE_ANYWAY = frozenset({"fbtasks.errors"})
+PURE_ANYWAY = frozenset({"fbtasks.errors", "urllib.parse"})
 
 
 @cache
@@ -56,7 +56,7 @@ def faults(source: str) -> list[str]:
     imported = list(imports(tree))
     known = pure_modules().keys() | PURE_ANYWAY
     return [
-        *(name for name in imported if name.split(".")[0] in EFFECTS),
+        *(name for name in imported if name.split(".")[0] in EFFECTS and name not in PURE_ANYWAY),
         *(name for name in imported if name.split(".")[0] == "fbtasks" and name not in known),
         *(node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in EFFECTFUL_BUILTINS),
     ]
