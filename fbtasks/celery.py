@@ -5,6 +5,7 @@ JSON only, no result backend: tasks hand on through Redis and the store, never t
 """
 
 import logging
+import sys
 from typing import Any
 
 from celery import Celery
@@ -92,7 +93,7 @@ def _use_our_logs(**_: Any) -> None:
 
     Its two lines for every task that went well, several a second and camera, would bury the rest; Flower shows tasks.
     """
-    logs.configure("logic", settings.log.level)
+    logs.configure("beat" if "beat" in sys.argv[1:] else "logic", settings.log.level)
     if settings.log.level != "DEBUG":
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
         logging.getLogger("celery.beat").setLevel(logging.WARNING)

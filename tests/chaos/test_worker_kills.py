@@ -1,0 +1,144 @@
+"""Celery's processes are killed under load, again and again. Every alert is in the store once, none is missing."""
+
+import os
+import random
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+from redis import Redis
+
+from fbtasks.alert import Alert
+from fbtasks.keys import Keys
+from fbtasks.logic.pipeline import Pipeline
+from fbtasks.logic.rules import load_rules
+from fbtasks.logic.state import CameraState
+from fbtasks.logic.store import Store, open_store
+from fbtasks.mailbox import Mailboxes, Outbox
+from fbtasks.settings import load_settings
+from fbtasks.wire import Result, encode
+from tests.acceptance.stable import Stable
+from tests.processes import Process
+from tests.results import lying, result, standing
+from tests.waiting import wait_until
+
+PROCESS_CAMERA, QUEUE = "fbtasks.process_camera", "logic"
+"""As the GPU worker sends it; importing them would read this machine's own settings."""
+CAMERAS = [f"box-{number}" for number in range(8)]
+FPS = 5
+PHASE_S = 20
+PHASES = 6
+"""A horse stands, lies, stands, lies, … for `PHASE_S` seconds each."""
+CHILD_KILLS = 15
+MAIN_KILLS = 2
+AT_ONCE = 5
+"""Results that are pushed for each camera between two looks at what to kill."""
+RULES = """
+[logic]
+mailbox_length = 10000
+chunk = 3
+
+[rules.lying]
+info_after_s = 5
+warning_after_s = 10
+critical_after_s = false
+clear_after_s = 3
+cooldown_s = 0
+"""
+
+
+def course(camera_id: str) -> list[Result]:
+    """All results of one camera, in order of capture."""
+    frames = range(PHASE_S * PHASES * FPS)
+    poses = (standing, lying)
+    return [
+        result(number / FPS, [poses[number // (PHASE_S * FPS) % 2]()], seq=number, camera_id=camera_id)
+        for number in frames
+    ]
+
+
+def truth(courses: dict[str, list[Result]], settings_file: Path) -> dict[str, Alert]:
+    """The alerts that one undisturbed run of the pure pipeline yields, by identifier."""
+    settings = load_settings(settings_file)
+    alerts: dict[str, Alert] = {}
+    for camera_id, results in courses.items():
+        pipeline = Pipeline(camera_id, settings.logic, load_rules(settings.rule_tables(camera_id)))
+        state = CameraState(camera_id=camera_id)
+        for each in results:
+            state, _, raised = pipeline.step(state, each)
+            alerts |= {alert.id: alert for alert in raised}
+    return alerts
+
+
+def children(process: Process) -> list[int]:
+    """Process ids of the worker's pool."""
+    try:
+        return [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def at_work(redis: Redis) -> bool:
+    """Whether a task holds a camera."""
+    owners = [Keys().camera(camera_id).owner for camera_id in CAMERAS]
+    return any(owner not in (None, b"queued") for owner in redis.mget(owners))
+
+
+def kill_one(pid: int) -> bool:
+    """SIGKILL; false when the process was gone already."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path / 'data' / 'fbtasks.sqlite'}")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.timeout(240)
+def test_every_alert_is_stored_once_whatever_is_killed(stable: Stable, store: Store) -> None:
+    stable.settings(RULES)
+    courses = {camera_id: course(camera_id) for camera_id in CAMERAS}
+    expected = truth(courses, stable.folder / "fbtasks.toml")
+    assert len(expected) >= 3 * len(CAMERAS)
+
+    redis = stable.state.client()
+    client = Celery(broker=stable.state.url)
+    mailboxes = Mailboxes(redis, Keys(), length=10_000)
+    worker = stable.start("worker")
+    stable.start("beat")
+    dice = random.Random(7)
+    rounds = len(courses[CAMERAS[0]]) // AT_ONCE
+    kills = sorted(dice.sample(range(rounds), CHILD_KILLS + MAIN_KILLS))
+    mains = set(dice.sample(kills, MAIN_KILLS))
+    killed = 0
+    for number in range(rounds):
+        piece = slice(number * AT_ONCE, (number + 1) * AT_ONCE)
+        pushed = mailboxes.push({name: [encode(each) for each in results[piece]] for name, results in courses.items()})
+        for camera_id, told in pushed.items():
+            if told.wake:
+                client.send_task(PROCESS_CAMERA, args=[camera_id], queue=QUEUE)
+        if number in kills:
+            wait_until(lambda: at_work(redis) and children(worker), 30, "a task at work")
+        if number in mains:
+            worker.end()
+            worker = stable.start("worker")
+            killed += 1
+        elif number in kills:
+            killed += kill_one(dice.choice(children(worker)))
+
+    outbox = Outbox(redis, Keys())
+    wait_until(lambda: mailboxes.waiting() == 0 and len(outbox) == 0, 120, "everything to be worked off")
+    stored = store.recent_alerts(10_000)
+    print(f"{killed} kills, {len(stored)} alerts")
+    assert killed >= CHILD_KILLS // 2
+    assert sorted(alert.id for alert in stored) == sorted(expected)
+    for alert in stored:
+        assert alert == expected[alert.id]
