@@ -4,7 +4,9 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from celery import Celery
@@ -80,10 +82,10 @@ def children(process: Process) -> list[int]:
         return []
 
 
-def at_work(redis: Redis) -> bool:
-    """Whether a task holds a camera."""
-    owners = [Keys().camera(camera_id).owner for camera_id in CAMERAS]
-    return any(owner not in (None, b"queued") for owner in redis.mget(owners))
+def at_work(redis: Redis, worker: Process) -> bool:
+    """Whether a task holds a camera, and there is a process of the pool to kill."""
+    owners = cast(list[bytes | None], redis.mget([Keys().camera(camera_id).owner for camera_id in CAMERAS]))
+    return any(owner not in {None, b"queued"} for owner in owners) and bool(children(worker))
 
 
 def kill_one(pid: int) -> bool:
@@ -126,7 +128,7 @@ def test_every_alert_is_stored_once_whatever_is_killed(stable: Stable, store: St
             if told.wake:
                 client.send_task(PROCESS_CAMERA, args=[camera_id], queue=QUEUE)
         if number in kills:
-            wait_until(lambda: at_work(redis) and children(worker), 30, "a task at work")
+            wait_until(partial(at_work, redis, worker), 30, "a task at work")
         if number in mains:
             worker.end()
             worker = stable.start("worker")
