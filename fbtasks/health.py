@@ -124,6 +124,7 @@ class Depths:
     frames: int
     mailboxes: int
     outbox: int
+    oldest_outbox_s: float | None
     tasks: int
     pending_deliveries: int
     oldest_delivery_s: float | None
@@ -173,12 +174,16 @@ def _camera(camera: str, reports: Sequence[Report], now: float, stale_after_s: f
 
 
 def _queues(depths: Depths, stale_after_s: float) -> list[Finding]:
-    late = depths.oldest_delivery_s is not None and depths.oldest_delivery_s > stale_after_s
-    oldest = "" if depths.oldest_delivery_s is None else f", oldest {depths.oldest_delivery_s:.0f} s"
     dead = ", ".join(f"{count} {kind}" for kind, count in sorted(depths.dead_letters.items())) or "none"
     return [
         Finding(True, "queues", f"frames {depths.frames}, results {depths.mailboxes}, tasks {depths.tasks}"),
-        Finding(depths.outbox < 1000, "outbox", f"{depths.outbox} alerts not stored yet"),
-        Finding(not late, "deliveries", f"{depths.pending_deliveries} pending{oldest}"),
+        _waiting("outbox", f"{depths.outbox} alerts not stored yet", depths.oldest_outbox_s, stale_after_s),
+        _waiting("deliveries", f"{depths.pending_deliveries} pending", depths.oldest_delivery_s, stale_after_s),
         Finding(True, "dead letters", dead),
     ]
+
+
+def _waiting(subject: str, text: str, oldest_s: float | None, stale_after_s: float) -> Finding:
+    if oldest_s is None:
+        return Finding(True, subject, text)
+    return Finding(oldest_s <= stale_after_s, subject, f"{text}, oldest {oldest_s:.0f} s")

@@ -16,6 +16,8 @@ OWNER_TTL_S = 3
 STATE_TTL_S = 7 * 24 * 3600
 LATEST_TTL_S = 3600
 OUTBOX_CAP = 100_000
+TASKS_CAP = 10_000
+"""Of Celery's queue. The sweep would send any of them again; while no worker runs, 30 MB come a day and camera."""
 DEAD_LETTER_CAP = 100
 DEAD_LETTER_TTL_S = 7 * 24 * 3600
 HEALTH_TTL_S = 3600

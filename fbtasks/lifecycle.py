@@ -1,5 +1,6 @@
 """Stopping on request, in order and in time."""
 
+import _thread
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from types import FrameType
 def on_stop(stop: Callable[[], object]) -> Iterator[None]:
     """Call `stop` on the first SIGTERM or SIGINT; a second one does what it would have done without us.
 
-    `stop` runs in the main thread between two instructions of whatever it was doing, so it may only set an event.
+    `stop` runs in a thread of its own. In the handler itself it would run in the main thread, between two instructions
+    of whatever that was doing, and setting an event there hangs for good when that was waiting for this very event
+    (seen: 1 of 300, in a tight loop). Nor may the handler wait for anything, so the thread is started at its barest.
     """
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
@@ -20,7 +23,7 @@ def on_stop(stop: Callable[[], object]) -> Iterator[None]:
 
     def handle(_number: int, _frame: FrameType | None) -> None:
         restore()
-        stop()
+        _thread.start_new_thread(stop, ())
 
     for number in before:
         signal.signal(number, handle)

@@ -12,6 +12,11 @@ class RedactingFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
 
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is the library's
+        """On one line: Celery's messages have up to three, and a name from outside could hold a forged one."""
+        record.message = " ".join(record.message.split("\n")).strip()
+        return super().formatMessage(record)
+
 
 def configure(role: str, level: str) -> None:
     """Send all logs of this process to standard error; `role` stands in every line."""

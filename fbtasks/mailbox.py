@@ -265,5 +265,13 @@ class Outbox:
         if identifiers:
             self._redis.xdel(self._key, *identifiers)
 
+    def oldest_s(self, now: float) -> float | None:
+        """How long the first entry has waited at `now` (unix seconds); None when there is none."""
+        entries = self.peek(1)
+        if not entries:
+            return None
+        milliseconds, _, _ = entries[0][0].decode().partition("-")
+        return max(0.0, now - int(milliseconds) / 1000)
+
     def __len__(self) -> int:
         return cast(int, self._redis.xlen(self._key))

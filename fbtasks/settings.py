@@ -7,11 +7,17 @@ setting has an environment variable: `FBTASKS_` and its path with `__` between, 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+    TomlConfigSettingsSource,
+)
 
 from fbtasks.errors import ConfigError
 from fbtasks.naming import nearest
@@ -21,6 +27,7 @@ from fbtasks.wire import CAMERA_ID
 ENV_PREFIX = "FBTASKS_"
 CONFIG_VARIABLE = "FBTASKS_CONFIG"
 DEFAULT_FILE = "fbtasks.toml"
+SHA256 = r"^[0-9A-Fa-f]{64}$"
 
 
 def _camera_id(value: str) -> str:
@@ -32,6 +39,12 @@ def _camera_id(value: str) -> str:
 def _redis_url(value: SecretStr) -> SecretStr:
     if not value.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def _camera_url(value: SecretStr) -> SecretStr:
+    if "://" not in value.get_secret_value():
+        raise ValueError("must be a URL, such as rtsp://user:password@10.0.0.11/stream1")
     return value
 
 
@@ -49,7 +62,9 @@ class CameraSettings(Section):
     """One camera. `[[cameras]]` in the file."""
 
     id: Annotated[str, AfterValidator(_camera_id)] = Field(description="name of the camera in keys, logs and alerts")
-    url: SecretStr = Field(description="RTSP URL, with user and password when the camera wants them")
+    url: Annotated[SecretStr, AfterValidator(_camera_url)] = Field(
+        description="RTSP URL, with user and password when the camera wants them"
+    )
     fps: float | None = Field(None, gt=0, le=60, description="analysed frames per second; default producer.fps")
     enabled: bool = Field(True, description="false: the camera stays in the file but is not read")
     rules: RuleTables = Field(default_factory=dict, description="rule settings that differ for this camera")
@@ -91,10 +106,19 @@ class ProducerSettings(Section):
         return self
 
 
+class ModelSource(Section):
+    """Where `fbtasks model fetch` gets a model. `[models.NAME]` in the file."""
+
+    url: SecretStr = Field(description="http or https, with user and password when the server wants them")
+    sha256: str = Field(pattern=SHA256, description="of the file, 64 hex digits; anything else is refused")
+
+
 class GpuSettings(Section):
     """The GPU worker."""
 
-    model: Path | None = Field(None, description="ONNX export of a YOLOv8 or YOLO11 detector with dynamic batch")
+    model: Path | None = Field(
+        None, description="YOLOv8 or YOLO11 detector: a name that `fbtasks model list` tells, or an ONNX file"
+    )
     provider: Literal["auto", "tensorrt", "cuda", "openvino", "cpu"] = Field(
         "auto", description="what runs the model; auto takes the first that works, anything else is taken or refused"
     )
@@ -213,6 +237,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     frames: FramesSettings = FramesSettings()
     producer: ProducerSettings = ProducerSettings()
+    models: dict[str, ModelSource] = Field(default_factory=dict, description="what `fbtasks model fetch` can fetch")
     gpu: GpuSettings = GpuSettings()
     logic: LogicSettings = LogicSettings()
     rules: RuleTables = Field(default_factory=dict, description="rule settings of all cameras, a table per rule")
@@ -306,6 +331,8 @@ def load_settings(path: Path | None = None) -> Settings:
         loaded = FromFile()
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(fault, file) for fault in error.errors())) from None
+    except SettingsError as error:
+        raise ConfigError(f"environment: {error}; a table or a list is written as JSON there") from None
     except ValueError as error:
         raise ConfigError(f"{file or 'environment'}: {error}") from None
     except OSError as error:
@@ -327,20 +354,24 @@ def _explain(fault: ErrorDetails, file: Path | None) -> str:
     where = f"{file or 'environment'}: {path}" if path else f"{file or 'environment'}"
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown setting{nearest(str(fault['loc'][-1]), _names_at(fault['loc'][:-1]))}"
-    return f"{where}: {fault['msg']}"
+    return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _names_at(path: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Settings
+    is_key = False
     for part in path:
-        if isinstance(part, str):
-            model = _section(model.model_fields[part].annotation)
+        if is_key or isinstance(part, int):
+            is_key = False
+            continue
+        annotation = model.model_fields[part].annotation
+        model, is_key = _section(annotation), get_origin(annotation) is dict
     return list(model.model_fields)
 
 
 def _section(annotation: Any) -> type[BaseModel]:
-    """The table behind an annotation such as `GpuSettings` or `list[CameraSettings]`."""
-    inner: type[BaseModel] = next(iter(get_args(annotation)), annotation)
+    """The table behind an annotation such as `GpuSettings`, `list[CameraSettings]` or `dict[str, ModelSource]`."""
+    inner: type[BaseModel] = [annotation, *get_args(annotation)][-1]
     return inner
 
 

@@ -25,7 +25,9 @@ COMMANDS = {
     "up": "Start everything on this machine; Ctrl-C stops it.",
     "check": "Print the health report; exit 1 when something is down.",
     "watch": "Print decision rates and latencies as they happen.",
+    "model": "Look at detectors; add, list, fetch and export them.",
     "config": "Print the effective settings, secrets hidden.",
+    "bench": "Measure the engine alone, and the pipeline against it.",
     "demo": "Show the whole pipeline on drawn cameras.",
 }
 
@@ -82,7 +84,9 @@ def main() -> None:
     except FbtasksError as error:
         _end(1, str(error))
     except REDIS_AWAY as error:
-        _end(1, f"Redis is away: {error}")
+        _end(1, f"Redis is away: {str(error).rstrip('.')}; is `fbtasks up` running?")
+    except PermissionError as error:
+        _end(1, f"{error.filename}: {error.strerror}; run this as its owner, or set data_dir to a folder of your own")
 
 
 def _end(code: int, message: str) -> NoReturn:

@@ -23,7 +23,7 @@ def command(settings: Settings) -> None:
         report = findings(settings, state, frames, open_store(settings.store_url), now=time())
     except REDIS_AWAY as error:
         urls = " or ".join(dict.fromkeys(map(redact_url, (settings.state_url, settings.frames_url))))
-        click.echo(f"DOWN  {'redis':<20} {urls}: {redact(str(error))}")
+        click.echo(f"DOWN  {'redis':<20} {urls}: {redact(str(error)).rstrip('.')}; is `fbtasks up` running?")
         sys.exit(1)
     for finding in report:
         click.echo(f"{'ok  ' if finding.ok else 'DOWN'}  {finding.subject:<20} {redact(finding.text)}")

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from time import time
 
@@ -9,39 +10,41 @@ import click
 
 from fbtasks.cli import with_settings
 from fbtasks.errors import ConfigError
+from fbtasks.gpu.catalogue import FOLDER, Catalogue
 from fbtasks.health import HealthBoard, Report, report_of
-from fbtasks.keys import Keys
+from fbtasks.keys import TASKS_CAP, Keys
 from fbtasks.lifecycle import on_stop
 from fbtasks.mailbox import Mailboxes
 from fbtasks.reporter import Reporter
 from fbtasks.settings import Settings
-from fbtasks.transport import DeadLetters, FrameQueue, connect
+from fbtasks.transport import REDIS_AWAY, DeadLetters, FrameQueue, connect
 
 log = logging.getLogger(__name__)
 
 
 def model_file(settings: Settings) -> Path:
-    """The model to run.
+    """The model to run, by its name in the list or by its path.
 
     Raises:
-        ConfigError: none is set.
+        ConfigError: none is set, or it is a name that is not in the list.
     """
     if settings.gpu.model is None:
         raise ConfigError("gpu.model is not set: name the ONNX export of a YOLOv8 or YOLO11 detector (dynamic batch)")
-    return settings.gpu.model
+    return Catalogue(settings.data_dir / FOLDER).find(settings.gpu.model)
 
 
 def waker(settings: Settings) -> Callable[[list[str]], None]:
     """What sends one task for each camera that slept.
 
-    What cannot be sent now is sent again when the camera's mark has expired.
+    What cannot be sent now is sent again when the camera's mark has expired. The newest `TASKS_CAP` tasks stay queued.
     """
     from kombu.exceptions import OperationalError  # noqa: PLC0415 - `up` imports this module for `model_file` alone
 
-    from fbtasks.celery import PROCESS_CAMERA, WAKE_UP_EXPIRES_S, app  # noqa: PLC0415 - reads the settings on import
+    from fbtasks.celery import PROCESS_CAMERA, WAKE_UP_EXPIRES_S, app, queue_key  # noqa: PLC0415 - reads the settings on import
 
     # A broker that hangs must not hang this worker. Celery's workers wait for messages and may not have this limit.
     app.conf.broker_transport_options |= {"socket_timeout": settings.redis.timeout_s}
+    broker, queue = connect(settings.state_url, settings.redis.timeout_s), queue_key(settings)
 
     def wake(cameras: list[str]) -> None:
         for camera_id in cameras:
@@ -54,6 +57,8 @@ def waker(settings: Settings) -> Callable[[list[str]], None]:
                 )
             except OperationalError as error:
                 log.warning("camera %s: not woken, the broker is away (%s)", camera_id, error)
+        with suppress(*REDIS_AWAY):
+            broker.ltrim(queue, 0, TASKS_CAP - 1)
 
     return wake
 

@@ -9,12 +9,13 @@ from threading import Event
 import click
 
 from fbtasks.cli import with_settings
-from fbtasks.cli.config import refuse_wrong_rules
 from fbtasks.cli.infer import model_file
 from fbtasks.cli.produce import refuse_no_cameras
-from fbtasks.embedded import LOOPBACK, port_or_free, url, valkey
+from fbtasks.embedded import LOOPBACK, claimed, port_or_free, url, valkey
 from fbtasks.errors import ConfigError
 from fbtasks.lifecycle import on_stop
+from fbtasks.logic.refusal import refuse_wrong_settings
+from fbtasks.logic.store import open_store
 from fbtasks.settings import ENV_PREFIX, Settings
 from fbtasks.supervisor import Child, Supervisor
 
@@ -23,7 +24,7 @@ STOP_ORDER = ("beat", "produce", "infer", "worker", "flower", "frames", "state")
 REDIS_URL = f"{ENV_PREFIX}REDIS_URL"
 FRAMES_REDIS_URL = f"{ENV_PREFIX}FRAMES_REDIS_URL"
 QUIET_LEVELS = {"WARNING", "ERROR"}
-"""At these the children's banners and start-up remarks are left out too."""
+"""At these Valkey's remarks on the machine are left out too."""
 
 
 def _executable(name: str) -> str:
@@ -52,10 +53,11 @@ def redis_servers(settings: Settings, env: dict[str, str]) -> list[Child]:
 def roles(settings: Settings, flower_port: int) -> list[Child]:
     """The commands of the pipeline, as one would type them."""
     fbtasks = _executable("fbtasks")
-    quiet = settings.log.level in QUIET_LEVELS
-    celery = (_executable("celery"), *(["--quiet"] if quiet else []), "-A", "fbtasks")
+    # Celery's banners and Flower's lists of tasks are ten times as long as all that we say at the start.
+    talkative = settings.log.level == "DEBUG"
+    celery = (_executable("celery"), *([] if talkative else ["--quiet"]), "-A", "fbtasks")
     level = f"--loglevel={settings.log.level}"
-    flower_level = f"--logging={'error' if quiet else 'info'}"
+    flower_level = f"--logging={'info' if talkative else 'error'}"
     concurrency = f"--concurrency={settings.up.concurrency}"
     return [
         Child("worker", [*celery, "worker", "-Q", "logic", "--without-gossip", "--without-mingle", concurrency, level]),
@@ -70,13 +72,24 @@ def run(settings: Settings, stop: Event) -> None:
     """Start everything, keep it running until `stop`, end it in order.
 
     Raises:
-        ConfigError: a port is taken, a command is missing, or a setting would make a child end at once, over and over.
+        ConfigError: a port or the data folder is taken, a command is missing, or a setting would make a child end at
+            once, over and over.
         ChildFailed: an embedded server did not start.
     """
     refuse_no_cameras(settings)
-    refuse_wrong_rules(settings)
-    model_file(settings)
-    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    refuse_wrong_settings(settings)
+    open_store(settings.store_url).close()
+    _refuse_no_model(model_file(settings))
+    with claimed(settings.data_dir):
+        _run(settings, stop)
+
+
+def _refuse_no_model(file: Path) -> None:
+    if not file.is_file():
+        raise ConfigError(f"gpu.model: there is no file {file.absolute()}")
+
+
+def _run(settings: Settings, stop: Event) -> None:
     env = dict(os.environ)
     servers = redis_servers(settings, env)
     flower_port = port_or_free(settings.up.flower_port, "up.flower_port")

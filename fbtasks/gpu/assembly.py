@@ -1,12 +1,11 @@
 """The batch that is being put together while the engine runs the one before.
 
 Two buffers of `max_batch` pictures: decoded frames gather in one of them until the engine asks for it. The engine goes
-first: once it asks and at least one frame is there, the buffer changes hands and decoding goes on in the other. So an
-idle engine never waits for a batch to fill (beyond `max_wait_s`), and a busy one finds all that came meanwhile.
+first: once it asks and at least one frame is there or on its way, the next ones go into the other buffer. So an idle
+engine never waits for a batch to fill (beyond `max_wait_s`), and a busy one finds all that came meanwhile.
 """
 
 import threading
-from collections.abc import Callable
 from time import monotonic
 
 import numpy as np
@@ -17,8 +16,22 @@ from fbtasks.gpu.batcher import Taken
 Pictures = NDArray[np.uint8]
 
 
+class Place:
+    """Where one frame's picture goes. Whoever decodes into it says with `settle` when that is over.
+
+    Attributes:
+        taken: the frame.
+        picture: uint8 `[H, W, 3]`, to be written by this decoder alone.
+    """
+
+    def __init__(self, taken: Taken, picture: Pictures) -> None:
+        self.taken = taken
+        self.picture = picture
+        self.good = False
+
+
 class Assembly:
-    """Hands batches from the decoding thread to the engine's thread. One thread on each side.
+    """Hands batches from the thread that gathers frames to the engine's thread; any number of threads may decode.
 
     Args:
         max_batch: pictures in a batch at most.
@@ -31,10 +44,10 @@ class Assembly:
         self._max_wait_s = max_wait_s
         self._open = np.empty((max_batch, height, width, 3), np.uint8)
         self._lent = np.empty_like(self._open)
-        self._frames: list[Taken] = []
+        self._places: list[Place] = []
+        self._decoding = 0
         self._first_at = 0.0
         self._engine_asks = False
-        self._decoding = False
         self._closed = False
         self._changed = threading.Condition()
 
@@ -47,30 +60,32 @@ class Assembly:
         """How many frames fit now; waits up to `timeout_s` for there to be any room."""
         with self._changed:
             self._changed.wait_for(self._has_room, timeout_s)
-            return self._max_batch - len(self._frames) if self._has_room() else 0
+            return self._max_batch - len(self._places) if self._has_room() else 0
 
-    def add(self, taken: Taken, decode: Callable[[Pictures], None]) -> None:
-        """Decode one frame into the next free picture `[H, W, 3]`; blocks while there is no room.
+    def place(self, taken: Taken) -> Place | None:
+        """The next free place, in the order of the calls; blocks while there is none. For one thread.
 
-        Whatever `decode` raises is raised on, and the picture stays free. Once closed, frames are dropped: only a
-        worker that has lost a part closes before the last frame, and then nobody may be there to make room.
+        None once closed, and the frame is dropped: only a worker that has lost a part closes before the last frame,
+        and then nobody may be there to make room.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._has_room())
             if self._closed:
-                return
-            self._decoding = True
-            picture = self._open[len(self._frames)]
-        decoded: list[Taken] = []
-        try:
-            decode(picture)
-            decoded = [taken]
-        finally:
-            with self._changed:
-                self._decoding = False
-                self._first_at = self._first_at if self._frames else monotonic()
-                self._frames += decoded
-                self._changed.notify_all()
+                return None
+            self._first_at = self._first_at if self._places else monotonic()
+            place = Place(taken, self._open[len(self._places)])
+            self._places.append(place)
+            self._decoding += 1
+            return place
+
+    def settle(self, place: Place, *, good: bool) -> None:
+        """The picture is complete, or its frame is of no use. Without this call the engine waits for ever."""
+        with self._changed:
+            place.good = good
+            self._decoding -= 1
+            if not self._decoding:
+                self._free_the_end()
+            self._changed.notify_all()
 
     def take(self) -> tuple[list[Taken], Pictures] | None:
         """The gathered batch and its pictures `[B, H, W, 3]`, valid until the next call; None once closed and empty."""
@@ -78,14 +93,17 @@ class Assembly:
             self._engine_asks = True
             self._changed.notify_all()
             while not self._is_due():
-                if self._closed and not self._frames and not self._decoding:
+                if self._closed and not self._places:
                     return None
                 self._changed.wait(self._remaining())
             self._engine_asks = False
-            frames, self._frames = self._frames, []
+            places, self._places = self._places, []
             self._open, self._lent = self._lent, self._open
             self._changed.notify_all()
-            return frames, self._lent[: len(frames)]
+            good = [number for number, place in enumerate(places) if place.good]
+            # Only where a frame between others was of no use are pictures copied.
+            pictures = self._lent[: len(good)] if len(good) == len(places) else self._lent[good]
+            return [places[number].taken for number in good], pictures
 
     def close(self) -> None:
         """No more frames will come; `take` hands out what is left and then None."""
@@ -93,18 +111,25 @@ class Assembly:
             self._closed = True
             self._changed.notify_all()
 
+    def _free_the_end(self) -> None:
+        while self._places and not self._places[-1].good:
+            self._places.pop()
+
     def _has_room(self) -> bool:
-        engine_first = self._engine_asks and self._is_due()
-        return len(self._frames) < self._max_batch and not engine_first
+        engine_first = self._engine_asks and self._waited_enough()
+        return len(self._places) < self._max_batch and not engine_first
 
     def _is_due(self) -> bool:
-        if not self._frames or self._decoding:
+        return not self._decoding and self._waited_enough()
+
+    def _waited_enough(self) -> bool:
+        if not self._places:
             return False
-        full = len(self._frames) == self._max_batch
+        full = len(self._places) == self._max_batch
         return full or self._closed or monotonic() - self._first_at >= self._max_wait_s
 
     def _remaining(self) -> float | None:
         """How long the engine may sleep before the batch is due by time alone."""
-        if not self._frames or self._decoding:
+        if not self._places or self._decoding:
             return None
         return max(0.0, self._first_at + self._max_wait_s - monotonic())

@@ -74,7 +74,7 @@ def open_engine(
     Raises:
         ProviderUnavailable: the provider does not really run the model here; the message says what is missing.
     """
-    threads = threads or _cores()
+    threads = threads or cores()
     half = precision == "auto"
     rungs: dict[Provider, Callable[[], Engine]] = {
         "tensorrt": lambda: onnx_engine.open_tensorrt(model, max_batch, half, cache_dir),
@@ -99,7 +99,7 @@ def _first_that_runs(rungs: dict[Provider, Callable[[], Engine]]) -> Engine:
     raise ProviderUnavailable("no provider runs the model here: " + "; ".join(refused))
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use; a container's or a cgroup's share, where the system tells."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))

@@ -61,7 +61,7 @@ def prepare(
     """
     content = read_file(model_path)
     width, height = input_size
-    source = parse(content, str(model_path), width, height)
+    source = parse(content, model_path.name, width, height)
     head, names = recognise(source.export)
     reduction = head.reduction(top_k)
     digest = hashlib.sha256(content).hexdigest()

@@ -61,7 +61,7 @@ def parse(content: bytes, name: str, width: int, height: int) -> SourceModel:
         ModelUnsupported: it is no ONNX file, or its input is not float `[batch, 3, height, width]` with an open batch
             and room for the size.
     """
-    model = _decode(content, name)
+    model = decode(content, name)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     model = compose.add_prefix(model, SOURCE, inplace=True)
     picture = _picture_input(model)
@@ -70,11 +70,16 @@ def parse(content: bytes, name: str, width: int, height: int) -> SourceModel:
         helper.make_tensor_value_info(picture.name, picture.type.tensor_type.elem_type, [BATCH, 3, height, width])
     )
     model = _infer_shapes(model, name)
-    outputs = {_as_float(model, output): _shape(output) for output in model.graph.output}
-    return SourceModel(model, _picture_input(model), Export(outputs, metadata, _opset(model)))
+    outputs = {_as_float(model, output): shape_of(output) for output in model.graph.output}
+    return SourceModel(model, _picture_input(model), Export(outputs, metadata, opset_of(model)))
 
 
-def _decode(content: bytes, name: str) -> ModelProto:
+def decode(content: bytes, name: str) -> ModelProto:
+    """The ONNX model in `content`, as it was exported.
+
+    Raises:
+        ModelUnsupported: it is none, is incomplete, or is of a form that is not read here.
+    """
     try:
         model = onnx.load_model_from_string(content)
     except DecodeError:
@@ -83,18 +88,24 @@ def _decode(content: bytes, name: str) -> ModelProto:
         raise ModelUnsupported(f"{name} is not an ONNX model, or only a part of one")
     if any(external_data_helper.uses_external_data(tensor) for tensor in model.graph.initializer):
         raise ModelUnsupported(f"{name} keeps its weights in another file; export it as a single file")
-    if _opset(model) < _MIN_OPSET:
-        raise ModelUnsupported(f"{name} uses ONNX opset {_opset(model)}; export it with opset {_MIN_OPSET} or later")
+    if opset_of(model) < _MIN_OPSET:
+        raise ModelUnsupported(f"{name} uses ONNX opset {opset_of(model)}; export it with opset {_MIN_OPSET} or later")
     return model
 
 
-def _opset(model: ModelProto) -> int:
+def opset_of(model: ModelProto) -> int:
+    """Version of the model's operators."""
     return max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
 
 
-def _picture_input(model: ModelProto) -> ValueInfoProto:
+def inputs_of(model: ModelProto) -> list[ValueInfoProto]:
+    """The model's inputs; old exports list their weights among them, which are left out."""
     constants = {tensor.name for tensor in model.graph.initializer}
-    inputs: list[ValueInfoProto] = [value for value in model.graph.input if value.name not in constants]
+    return [value for value in model.graph.input if value.name not in constants]
+
+
+def _picture_input(model: ModelProto) -> ValueInfoProto:
+    inputs = inputs_of(model)
     if len(inputs) != 1:
         raise ModelUnsupported(
             f"the model has {len(inputs)} inputs; one is expected, pictures [batch, 3, height, width]"
@@ -103,10 +114,10 @@ def _picture_input(model: ModelProto) -> ValueInfoProto:
 
 
 def _check_size(picture: ValueInfoProto, stride: str, width: int, height: int) -> None:
-    shape = _shape(picture)
+    shape = shape_of(picture)
     if picture.type.tensor_type.elem_type not in _FLOATS or len(shape) != _RANK or shape[1] not in {3, None}:
         raise ModelUnsupported(
-            f"the model's input is {_described(picture)}; expected is float [batch, 3, height, width]"
+            f"the model's input is {tensor_in_words(picture)}; expected is float [batch, 3, height, width]"
         )
     batch, _, own_height, own_width = shape
     if batch is not None:
@@ -143,11 +154,13 @@ def _as_float(model: ModelProto, output: ValueInfoProto) -> str:
     return name
 
 
-def _shape(value: ValueInfoProto) -> Shape:
+def shape_of(value: ValueInfoProto) -> Shape:
+    """The shape that the model declares for an input or output."""
     dims = value.type.tensor_type.shape.dim
     return tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in dims)
 
 
-def _described(value: ValueInfoProto) -> str:
+def tensor_in_words(value: ValueInfoProto) -> str:
+    """Such as `float [?, 3, 640, 640]`."""
     element = TensorProto.DataType.Name(value.type.tensor_type.elem_type).lower()
-    return f"{element} {described(_shape(value))}"
+    return f"{element} {described(shape_of(value))}"

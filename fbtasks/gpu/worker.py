@@ -1,8 +1,8 @@
 """The GPU worker: frames in, raw boxes out, three things at once.
 
-The gathering thread takes frames from Redis and decodes them into the open batch; the calling thread runs the model on
-the batch before; the publishing thread sends the results of the batch before that. All three spend their time outside
-the interpreter's lock. Redis being away costs frames, which are counted, and nothing else.
+The gathering thread takes frames from Redis, and a few more threads decode them into the open batch; the calling thread
+runs the model on the batch before; the publishing thread sends the results of the batch before that. All of them spend
+their time outside the interpreter's lock. Redis being away costs frames, which are counted, and nothing else.
 """
 
 import logging
@@ -10,15 +10,15 @@ import queue
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from time import monotonic, time
 
 from fbtasks.detections import BatchCandidates
 from fbtasks.errors import BadMessage
-from fbtasks.gpu.assembly import Assembly, Pictures
+from fbtasks.gpu.assembly import Assembly, Pictures, Place
 from fbtasks.gpu.batcher import Batcher, Taken
-from fbtasks.gpu.engine import Engine
+from fbtasks.gpu.engine import Engine, cores
 from fbtasks.gpu.preprocess import decode_into
 from fbtasks.mailbox import Mailboxes
 from fbtasks.transport import REDIS_AWAY, DeadLetters, FrameQueue
@@ -26,9 +26,13 @@ from fbtasks.wire import Result, decode_frame, encode
 
 log = logging.getLogger(__name__)
 
+DECODE = "decode"
+"""Begins the names of the decoding threads."""
 POLL_S = 0.5
 """Longest wait for frames; bounds how late a request to stop is seen."""
 AWAY_PAUSE_S = 0.2
+MOST_DECODERS = 8
+"""One thread decodes some 800 pictures of 640x640 a second; more than these would wait for the interpreter's lock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,7 @@ class GpuWorker:
         self._assembly = Assembly(
             engine.max_batch, model.input_height, model.input_width, max_wait_s=max_wait_ms / 1000
         )
+        self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, engine.max_batch, cores()), DECODE)
         self._done: queue.Queue[_Done | None] = queue.Queue(maxsize=2)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -112,6 +117,7 @@ class GpuWorker:
             self._hand_over(None, publishing)
             publishing.join()
             gathering.join()
+            self._decoders.shutdown()
         if self._failure is not None:
             raise self._failure
 
@@ -175,13 +181,21 @@ class GpuWorker:
         choice = self._batcher.choose(room, time())
         self.progress.counters["frames_stale"] += choice.stale
         self.progress.counters["frames_superseded"] += choice.superseded
-        refused: list[tuple[str, bytes]] = []
-        for taken in choice.batch:
-            try:
-                self._assembly.add(taken, partial(decode_into, taken.frame.jpeg))
-            except BadMessage as error:
-                refused.append((f"camera {taken.frame.camera_id}, frame {taken.frame.seq}: {error}", taken.message))
-        self._bury(refused)
+        places = filter(None, map(self._assembly.place, choice.batch))
+        faults = [self._decoders.submit(self._fill, place) for place in places]
+        self._bury([fault for done in faults if (fault := done.result()) is not None])
+
+    def _fill(self, place: Place) -> tuple[str, bytes] | None:
+        """Decode one frame into its place; returns the reason and the message of one that cannot be."""
+        frame, good = place.taken.frame, False
+        try:
+            decode_into(frame.jpeg, place.picture)
+            good = True
+        except BadMessage as error:
+            return f"camera {frame.camera_id}, frame {frame.seq}: {error}", place.taken.message
+        finally:
+            self._assembly.settle(place, good=good)
+        return None
 
     def _bury(self, refused: list[tuple[str, bytes]]) -> None:
         if not refused:

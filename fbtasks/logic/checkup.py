@@ -4,7 +4,7 @@ from typing import cast
 
 from redis import Redis
 
-from fbtasks.celery import QUEUE
+from fbtasks.celery import queue_key
 from fbtasks.errors import StoreUnavailable
 from fbtasks.health import Depths, Finding, HealthBoard, assess
 from fbtasks.keys import Keys
@@ -21,18 +21,21 @@ def findings(settings: Settings, redis: Redis, frames_redis: Redis, store: Store
         redis.exceptions.ConnectionError, redis.exceptions.TimeoutError: Redis is away.
     """
     keys = Keys(settings.redis.prefix)
+    reports = HealthBoard(redis, keys).read()
+    # After Redis: where that is away nothing has been set up, and looking would make an empty database.
     stored = _store(store, now)
+    outbox = Outbox(redis, keys)
     depths = Depths(
         frames=len(FrameQueue(frames_redis, keys, settings.frames.max_length)),
         mailboxes=Mailboxes(redis, keys, length=settings.logic.mailbox_length).waiting(),
-        outbox=len(Outbox(redis, keys)),
-        tasks=cast(int, redis.llen(settings.redis.prefix + QUEUE)),
+        outbox=len(outbox),
+        oldest_outbox_s=outbox.oldest_s(now),
+        tasks=cast(int, redis.llen(queue_key(settings))),
         pending_deliveries=stored[1],
         oldest_delivery_s=stored[2],
         dead_letters=DeadLetters(redis, keys).counts(),
     )
     cameras = [camera.id for camera in settings.cameras if camera.enabled]
-    reports = HealthBoard(redis, keys).read()
     return [*assess(reports, depths, cameras, now=now, stale_after_s=settings.health.stale_after_s), stored[0]]
 
 
@@ -42,4 +45,5 @@ def _store(store: Store, now: float) -> tuple[Finding, int, float | None]:
     except StoreUnavailable as error:
         return Finding(False, "store", str(error)), 0, None
     text = f"answers, {backlog.dead} deliveries given up in the last day"
-    return Finding(backlog.dead == 0, "store", text), backlog.pending, backlog.oldest_pending_s
+    oldest_s = backlog.oldest_pending_s if backlog.pending else None
+    return Finding(backlog.dead == 0, "store", text), backlog.pending, oldest_s

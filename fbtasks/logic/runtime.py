@@ -1,5 +1,6 @@
 """What the tasks of one worker process share: connections, the store, the sinks, the pipelines."""
 
+from collections import Counter
 from functools import cache, cached_property, lru_cache
 from time import time
 
@@ -10,7 +11,7 @@ from fbtasks.logic.pipeline import Pipeline
 from fbtasks.logic.rules import load_rules
 from fbtasks.logic.sinks import Sink
 from fbtasks.logic.sinks.pubsub import PubSub
-from fbtasks.logic.sinks.webhook import Webhook
+from fbtasks.logic.sinks.webhook import webhook_of
 from fbtasks.logic.store import Store, open_store
 from fbtasks.mailbox import Mailboxes, Outbox
 from fbtasks.transport import DeadLetters, connect
@@ -30,7 +31,7 @@ class Runtime:
         self.board = HealthBoard(self.redis, self.keys)
         # Bounded, for camera names come from outside; a pipeline holds settings, no state, and is made again at will.
         self.pipeline = lru_cache(maxsize=4096)(self._pipeline)
-        self._decisions = 0
+        self._counters: Counter[str] = Counter()
         self._decided_at: float | None = None
         self._reported_at = 0.0
 
@@ -48,26 +49,25 @@ class Runtime:
     @cached_property
     def sinks(self) -> dict[str, Sink]:
         """Where alerts go, by name: Redis pub/sub always, the backend's webhook when it has a URL."""
-        webhook, timeout_s = self.settings.webhook, self.settings.redis.timeout_s
-        sinks: list[Sink] = [PubSub(self.redis, self.keys.alerts_channel, timeout_s)]
-        if webhook.url is not None:
-            token = webhook.token.get_secret_value() if webhook.token else None
-            sinks.append(Webhook(webhook.url.get_secret_value(), token, webhook.timeout_s))
+        pubsub = PubSub(self.redis, self.keys.alerts_channel, self.settings.redis.timeout_s)
+        webhook = webhook_of(self.settings.webhook)
+        sinks: list[Sink] = [pubsub, webhook] if webhook else [pubsub]
         return {sink.name: sink for sink in sinks}
 
     def _pipeline(self, camera_id: str) -> Pipeline:
         rules = load_rules(self.settings.rule_tables(camera_id))
         return Pipeline(camera_id, self.settings.logic, rules)
 
-    def report(self, decisions: int) -> None:
-        """Count decisions, and tell the health board at most once a second."""
+    def report(self, decisions: int, late: int) -> None:
+        """Count decisions and results that came late, and tell the health board at most once a second."""
         now = time()
-        self._decisions += decisions
+        self._counters.update(decisions=decisions, results_late=late)
         self._decided_at = now if decisions else self._decided_at
         if now - self._reported_at >= REPORT_EVERY_S:
             self._reported_at = now
-            counters = {"decisions": self._decisions}
-            self.board.write(report_of("logic", now=now, progress_at=self._decided_at, counters=counters))
+            counters = dict(self._counters)
+            facts = {"late": counters["results_late"]}
+            self.board.write(report_of("logic", now=now, progress_at=self._decided_at, facts=facts, counters=counters))
 
 
 @cache

@@ -27,7 +27,7 @@ from fbtasks.health import report_of
 from fbtasks.keys import DELIVERING_TTL_S
 from fbtasks.logic.checkup import findings
 from fbtasks.logic.delivery import deliver_next
-from fbtasks.logic.rules import load_rules
+from fbtasks.logic.refusal import refuse_wrong_settings
 from fbtasks.logic.runtime import Runtime, runtime
 from fbtasks.logic.state import state_from_open_episodes
 from fbtasks.logic.store import open_store
@@ -53,8 +53,7 @@ def _prepare(**_: object) -> None:
     Celery logs what raises in here and goes on without it; only `SystemExit` ends a worker that could do no task.
     """
     try:
-        for camera_id in ("", *(camera.id for camera in settings.cameras)):
-            load_rules(settings.rule_tables(camera_id))
+        refuse_wrong_settings(settings)
         _migrate()
     except StoreUnavailable as error:
         log.warning("%s", error)
@@ -88,8 +87,7 @@ def process_camera(camera_id: str) -> None:
         process_camera.apply_async((camera_id,), expires=WAKE_UP_EXPIRES_S)
     if done.alerts:
         store_alerts.apply_async(expires=RESENT_AFTER_S)
-    if done.decisions:
-        shared.report(done.decisions)
+    shared.report(done.decisions, done.late)
 
 
 def _bury(shared: Runtime, camera_id: str, refused: list[tuple[str, bytes]]) -> None:
@@ -177,7 +175,7 @@ def check_health() -> None:
     shared = runtime()
     now = time()
     shared.board.write(report_of("beat", now=now, progress_at=now))
-    shared.report(0)
+    shared.report(0, 0)
     for finding in findings(shared.settings, shared.redis, shared.frames_redis, shared.store, now=now):
         if not finding.ok:
             log.error("health: %s: %s", finding.subject, finding.text)

@@ -21,11 +21,13 @@ class Done:
 
     Attributes:
         decisions: results that were decided on.
+        late: results that were dropped because a newer one, or the same one, had been decided on.
         alerts: alerts that were committed to the outbox.
         wake: results still wait; a fresh task must be sent.
     """
 
     decisions: int = 0
+    late: int = 0
     alerts: int = 0
     wake: bool = False
 
@@ -68,6 +70,7 @@ def take_turn(
     state = _state(turn, restore)
     token, waiting = turn.token, turn.waiting
     while True:
+        late_before = state.late
         step = _decide(state, pipeline, waiting)
         bury(step.refused)
         committed = mailboxes.commit(
@@ -80,6 +83,7 @@ def take_turn(
             count=0 if is_over() else chunk,
         )
         done.decisions += len(step.decisions)
+        done.late += step.state.late - late_before
         done.alerts += len(step.alerts)
         if committed.waiting is None:
             done.wake = committed.wake

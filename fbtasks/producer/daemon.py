@@ -42,7 +42,6 @@ class ProducerDaemon:
         self._settings = settings
         self._keys = Keys(settings.redis.prefix)
         self._stop = threading.Event()
-        # Unlike an event's `set`, a simple queue's `put` is safe in a signal handler, whatever that interrupted.
         self._end: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._publisher = Publisher(
             FrameQueue(self._connect(settings.frames_url), self._keys, settings.frames.max_length)
@@ -53,7 +52,7 @@ class ProducerDaemon:
         ]
 
     def stop(self) -> None:
-        """Let `run` return; may be called from a signal handler, from any thread, and more than once."""
+        """Let `run` return; may be called from any thread, and more than once."""
         self._end.put(None)
 
     def run(self) -> None:

@@ -3,9 +3,13 @@
 import json
 import sys
 from pathlib import Path
+from typing import cast
 
 import pytest
+from redis import Redis
 
+from fbtasks.embedded import claimed
+from fbtasks.keys import TASKS_CAP
 from tests import tiny_detector
 from tests.ports import free_port
 from tests.processes import Process, Processes
@@ -45,6 +49,9 @@ def test_config_prints_the_effective_settings_without_secrets(processes: Process
         ("up", "[gpu]\nmodel = 'm.onnx'\n", "no camera to read"),
         ("up", CAMERA, "gpu.model is not set"),
         ("up", CAMERA + "[rules.lying]\nclear_after = 3\n[gpu]\nmodel = 'm.onnx'\n", "did you mean 'clear_after_s'?"),
+        ("up", CAMERA + "[gpu]\nmodel = './m.onnx'\n", "there is no file"),
+        ("config", "[webhook]\nurl = 'backend.example/alerts'\n", "webhook.url cannot be posted to"),
+        ("config", "[store]\nurl = 'oracle://host/alerts'\n", "store.url: 'oracle' is not supported"),
     ],
 )
 def test_wrong_settings_are_refused_at_once(
@@ -85,6 +92,31 @@ def test_check_without_redis_says_so(processes: Processes) -> None:
     assert "redis://***@127.0.0.1" in told.output()
 
 
+def test_check_before_the_first_start_makes_no_database(processes: Processes, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    away = f"redis://127.0.0.1:{free_port()}/0"
+    assert ended(processes, "check", FBTASKS_REDIS_URL=away, FBTASKS_DATA_DIR=str(data)).exit_code == 1
+    assert not data.exists()
+
+
+def test_a_second_up_in_the_same_data_folder_is_refused(processes: Processes, tmp_path: Path) -> None:
+    (tmp_path / "fbtasks.toml").write_text(CAMERA)
+    model = tiny_detector.saved(tmp_path)
+    env = {"FBTASKS_DATA_DIR": str(tmp_path / "data"), "FBTASKS_GPU__MODEL": str(model)}
+    with claimed(tmp_path / "data"):
+        refused = ended(processes, "up", **env)
+    assert refused.exit_code == 2
+    assert f"another `fbtasks up` works in {tmp_path / 'data'}" in refused.output()
+
+
+def test_a_data_folder_that_cannot_be_made_is_refused(processes: Processes, tmp_path: Path) -> None:
+    (tmp_path / "fbtasks.toml").write_text(CAMERA)
+    model = tiny_detector.saved(tmp_path)
+    refused = ended(processes, "up", FBTASKS_DATA_DIR=str(model / "data"), FBTASKS_GPU__MODEL=str(model))
+    assert refused.exit_code == 2
+    assert f"data_dir {model / 'data'} cannot be written" in refused.output()
+
+
 def test_check_with_nothing_running_names_every_role(processes: Processes, valkey: Valkey, tmp_path: Path) -> None:
     (tmp_path / "fbtasks.toml").write_text(CAMERA)
     told = ended(processes, "check", FBTASKS_REDIS_URL=valkey.url, FBTASKS_DATA_DIR=str(tmp_path / "data"))
@@ -97,6 +129,25 @@ def test_watch_without_redis_says_so(processes: Processes) -> None:
     told = ended(processes, "watch", "--seconds", "1", FBTASKS_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert told.exit_code == 1
     assert "fbtasks: Redis is away" in told.output()
+
+
+WAKE_ONCE = """
+from fbtasks.cli.infer import waker
+from fbtasks.settings import load_settings
+
+waker(load_settings())(["box-3"])
+"""
+
+
+def test_tasks_that_nobody_takes_do_not_fill_redis(processes: Processes, valkey: Valkey) -> None:
+    client = Redis.from_url(valkey.url)
+    client.lpush("site:logic", *["an old task"] * (TASKS_CAP + 100))
+    env = {"FBTASKS_REDIS_URL": valkey.url, "FBTASKS_REDIS__PREFIX": "site:"}
+    assert processes.start(Path(sys.executable).name, "-c", WAKE_ONCE, env=env, name="wake").wait(30) == 0
+    assert client.llen("site:logic") == TASKS_CAP
+    newest, second = cast(list[bytes], client.lrange("site:logic", 0, 1))
+    assert b"fbtasks.process_camera" in newest
+    assert second == b"an old task"
 
 
 WAKE = """

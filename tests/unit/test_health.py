@@ -9,7 +9,16 @@ from fbtasks.health import ROLES, CameraReport, Depths, Finding, Report, Role, a
 
 NOW = 1_700_000_000.0
 STALE_S = 30.0
-IDLE = Depths(frames=0, mailboxes=0, outbox=0, tasks=0, pending_deliveries=0, oldest_delivery_s=None, dead_letters={})
+IDLE = Depths(
+    frames=0,
+    mailboxes=0,
+    outbox=0,
+    oldest_outbox_s=None,
+    tasks=0,
+    pending_deliveries=0,
+    oldest_delivery_s=None,
+    dead_letters={},
+)
 
 
 def report(role: Role, *, age: float = 0.5, idle: float | None = 0.2, pid: int = 1, **rest: Any) -> Report:
@@ -120,8 +129,8 @@ def test_of_two_producers_the_one_with_the_newer_frame_counts() -> None:
 @pytest.mark.parametrize(
     ("changes", "subject", "ok", "said"),
     [
-        ({"outbox": 999}, "outbox", True, "999 alerts"),
-        ({"outbox": 1000}, "outbox", False, "1000 alerts"),
+        ({"outbox": 999, "oldest_outbox_s": 29.0}, "outbox", True, "999 alerts not stored yet, oldest 29 s"),
+        ({"outbox": 1, "oldest_outbox_s": 31.0}, "outbox", False, "1 alerts not stored yet, oldest 31 s"),
         ({"pending_deliveries": 3, "oldest_delivery_s": 29.0}, "deliveries", True, "3 pending, oldest 29 s"),
         ({"pending_deliveries": 3, "oldest_delivery_s": 31.0}, "deliveries", False, "3 pending, oldest 31 s"),
         ({"dead_letters": {"frames": 2, "alerts": 1}}, "dead letters", True, "1 alerts, 2 frames"),

@@ -25,6 +25,17 @@ with on_stop(stop.set):
 print("stopped", flush=True)
 """
 
+INTERRUPTED = """
+import os, signal, threading
+from fbtasks.lifecycle import on_stop
+stop = threading.Event()
+with on_stop(stop.set):
+    with stop._cond:  # as it is held at the beginning and the end of every wait
+        os.kill(os.getpid(), signal.SIGTERM)
+    if stop.wait(10):
+        print("stopped", flush=True)
+"""
+
 
 def waits(processes: Processes, *argv: str) -> Process:
     root = Path(__file__).resolve().parents[2]
@@ -52,6 +63,13 @@ def test_a_second_signal_ends_it_at_once_whichever_it_is(
     wait_until(lambda: "stopping" in process.output())
     assert (process.terminate() if second is signal.SIGTERM else process.interrupt()) == code
     assert "stopped" not in process.output()
+
+
+def test_a_signal_in_the_middle_of_a_wait_for_the_same_event_does_not_hang(processes: Processes) -> None:
+    root = Path(__file__).resolve().parents[2]
+    process = processes.start(Path(sys.executable).name, "-c", INTERRUPTED, env={"PYTHONPATH": str(root)}, name="waits")
+    assert process.wait(10) == 0
+    assert process.output().split() == ["stopped"]
 
 
 def test_the_handlers_are_as_before_afterwards() -> None:

@@ -54,6 +54,11 @@ def test_the_password_in_a_traceback_is_not_logged(log: logging.Logger, written:
     assert password not in text
 
 
+def test_a_message_of_several_lines_is_told_on_one(log: logging.Logger, written: io.StringIO) -> None:
+    log.error("Cannot connect to %s.\n%s\n", "redis", "Trying again")
+    assert written.getvalue() == "ERROR Cannot connect to redis. Trying again\n"
+
+
 def test_every_url_of_a_line_is_cleaned() -> None:
     line = "tried rtsp://a:b@one/1, rtsps://c:d@two/2 and http://e@three"
     assert redact(line) == "tried rtsp://***@one/1, rtsps://***@two/2 and http://***@three"

@@ -93,18 +93,24 @@ def test_every_variable_that_is_told_is_read(monkeypatch: pytest.MonkeyPatch) ->
         ("[redis]\nprefix = 'a*'\n", "redis.prefix: String should match pattern"),
         ("[producer]\nbackoff_min_s = 9\nbackoff_max_s = 8\n", "backoff_max_s must not be smaller"),
         ("[health]\ninterval_s = 60\n", "stale_after_s must be longer than interval_s"),
-        ("redis_url = 'http://host'\n", "redis_url: Value error, must begin with redis://"),
+        ("redis_url = 'http://host'\n", "redis_url: must begin with redis://"),
         ("gpu = 3\n", "gpu: Input should be"),
         ("[gpu\n", "site.toml: Expected ']'"),
         (CAMERA + CAMERA, "camera id 'box-3' is used twice"),
-        (CAMERA.replace("box-3", "box 3"), "cameras.0.id: Value error, use letters, digits"),
+        (CAMERA.replace("box-3", "box 3"), "cameras.0.id: use letters, digits"),
         ("[[cameras]]\nid = 'a'\n", "cameras.0.url: Field required"),
+        ("[[cameras]]\nid = 'a'\nurl = '10.0.0.7/live'\n", "cameras.0.url: must be a URL, such as rtsp://"),
     ],
 )
 def test_a_wrong_file_is_refused_with_the_place_and_what_to_do(write: Write, text: str, said: str) -> None:
     message = refusal(write(text))
     assert said in message
     assert "site.toml" in message
+
+
+def test_a_variable_that_is_no_json_is_blamed_and_not_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FBTASKS_CAMERAS", "[{")
+    assert refusal(write("")).startswith('environment: error parsing value for field "cameras"')
 
 
 def test_every_fault_is_named_at_once(write: Write) -> None:

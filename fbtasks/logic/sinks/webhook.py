@@ -10,6 +10,7 @@ from urllib3.exceptions import TimeoutError as HTTPTimeout
 
 from fbtasks.alert import Alert
 from fbtasks.errors import ConfigError, DeliveryFailed
+from fbtasks.settings import WebhookSettings
 
 _NO_URL = "webhook.url cannot be posted to; write it like https://backend.example/alerts"
 _RETRYABLE = {408, 425, 429}
@@ -58,6 +59,18 @@ class Webhook:
             raise DeliveryFailed(_reason(error, self.timeout_s), retryable=True) from None
         response.close()
         _check(response.status)
+
+
+def webhook_of(settings: WebhookSettings) -> Webhook | None:
+    """The webhook of the settings, None when they name none.
+
+    Raises:
+        ConfigError: as `Webhook` says.
+    """
+    if settings.url is None:
+        return None
+    token = settings.token.get_secret_value() if settings.token else None
+    return Webhook(settings.url.get_secret_value(), token, settings.timeout_s)
 
 
 def _check(status: int) -> None:

@@ -32,7 +32,7 @@ def make_engine(url: str) -> Engine:
     Raises:
         ConfigError: as `open_store` says.
     """
-    target = _target(url)
+    target = target_of(url)
     kind = target.get_backend_name()
     limits = {name: value for name, value in _LIMITS[kind].items() if name not in target.query}
     # In REPEATABLE READ, the default of MySQL, a transaction that waited for a lock reads from before its wait.
@@ -49,7 +49,12 @@ def make_engine(url: str) -> Engine:
     return engine
 
 
-def _target(url: str) -> URL:
+def target_of(url: str) -> URL:
+    """The URL with the driver that is used for its kind of database.
+
+    Raises:
+        ConfigError: it is malformed or of another database.
+    """
     try:
         target = make_url(url)
     except (ArgumentError, ValueError):

@@ -1,0 +1,117 @@
+"""The pipeline against its engine alone, turn by turn, so that a slow minute of the machine meets both alike."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fbtasks.cli.bench.engines import Run, TimedEngine, rate
+from fbtasks.cli.bench.load import Sample
+from fbtasks.cli.bench.pipeline import PipelineUnderTest, Turn
+from fbtasks.latency import percentiles
+
+LOAD = 0.6
+"""Share of the pipeline's frames per second at which latency is measured: room for bursts, as a stable should have."""
+LATENCY_TURNS = 4
+"""Length of that measurement, in turns."""
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was measured.
+
+    Attributes:
+        alone: the engine's frames per second in each of its turns.
+        turns: the pipeline's, in the same order.
+        added_ms: from capture to result without the run of the frame's own batch: p50, p95, p99 in milliseconds.
+        stage_ms: the same from point to point.
+        lost: frames of that measurement that were given up.
+    """
+
+    alone: Sequence[float]
+    turns: Sequence[Turn]
+    added_ms: dict[str, float]
+    stage_ms: dict[str, dict[str, float]]
+    lost: int
+
+    @property
+    def engine_fps(self) -> float:
+        return median(self.alone)
+
+    @property
+    def pipeline_fps(self) -> float:
+        return median(turn.fps for turn in self.turns)
+
+    @property
+    def ratio(self) -> float:
+        """Median over the pairs of neighbouring turns."""
+        return median(turn.fps / alone for turn, alone in zip(self.turns, self.alone, strict=True))
+
+    @property
+    def batch(self) -> float:
+        return median(turn.batch for turn in self.turns)
+
+    @property
+    def cpu_ms(self) -> dict[str, float]:
+        """Processor time per frame by part, medians, milliseconds."""
+        return {part: median(turn.cpu_ms[part] for turn in self.turns) for part in self.turns[0].cpu_ms}
+
+
+def steps(rounds: int) -> int:
+    """How much `compare` tells of its progress in all."""
+    return 2 * rounds + LATENCY_TURNS
+
+
+def compare(
+    worker: PipelineUnderTest,
+    engine: TimedEngine,
+    batch: NDArray[np.uint8],
+    *,
+    rounds: int,
+    seconds: float,
+    progress: Progress,
+) -> Comparison:
+    """Measure.
+
+    Args:
+        worker: running, with `engine` in it; idle while the engine has its turns.
+        batch: pictures for the engine alone, uint8 `[max_batch, H, W, 3]`.
+        rounds: turns of each.
+        seconds: of a turn.
+    """
+    worker.warm_up()
+    alone: list[float] = []
+    turns: list[Turn] = []
+    for _ in range(rounds):
+        alone.append(rate(engine.run_for(batch, seconds)))
+        progress(1)
+        turns.append(worker.saturate(seconds))
+        progress(1)
+    first_run = len(engine.runs)
+    sent, samples = worker.pace(LOAD * median(turn.fps for turn in turns), LATENCY_TURNS * seconds)
+    progress(LATENCY_TURNS)
+    return Comparison(alone, turns, *latency(samples, engine.runs[first_run:]), sent - len(samples))
+
+
+def latency(samples: Sequence[Sample], runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """What the pipeline added to the engine's own time, in all and by stage; percentiles in milliseconds.
+
+    Args:
+        samples: of frames whose batches are among `runs`.
+        runs: in order.
+    """
+    ends = [run.ended_at for run in runs]
+    own = [runs[bisect_right(ends, sample.inferred_at) - 1] for sample in samples]
+    pairs = list(zip(samples, own, strict=True))
+    stages = {
+        "push to take": [sample.taken_at - sample.captured_at for sample, _ in pairs],
+        "take to run": [run.ended_at - run.run_s - sample.taken_at for sample, run in pairs],
+        "run to result": [sample.arrived_at - run.ended_at for sample, run in pairs],
+    }
+    added = percentiles([sample.arrived_at - sample.captured_at - run.run_s for sample, run in pairs])
+    return added, {stage: percentiles(times) for stage, times in stages.items()}

@@ -1,0 +1,18 @@
+"""What the logic would stumble over later: rules, the backend's address and the store's, looked at before it starts."""
+
+from fbtasks.logic.rules import load_rules
+from fbtasks.logic.sinks.webhook import webhook_of
+from fbtasks.logic.store.engine import target_of
+from fbtasks.settings import Settings
+
+
+def refuse_wrong_settings(settings: Settings) -> None:
+    """Raise `ConfigError` when a rule table, the site's or a camera's, `webhook` or `store.url` is wrong.
+
+    Nothing is connected, and the store's driver need not be there: a camera's machine shares the file and has none.
+    """
+    load_rules(settings.rules)
+    for camera in settings.cameras:
+        load_rules(settings.rule_tables(camera.id))
+    webhook_of(settings.webhook)
+    target_of(settings.store_url)
