@@ -122,7 +122,7 @@ def _tell(at: float, camera_id: str, what: str, message: str) -> None:
 
 def write_settings(folder: Path, camera_port: int, *, verbose: bool) -> Settings:
     """Write the demonstration's model and settings file into `folder`; returns the settings."""
-    from fbtasks.sim.colour_model import write_colour_model  # noqa: PLC0415 - needs the extra
+    from fbtasks.sim.colour_model import write_colour_model
 
     model = folder / "colour-detector.onnx"
     write_colour_model(model)

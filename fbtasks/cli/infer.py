@@ -38,9 +38,9 @@ def waker(settings: Settings) -> Callable[[list[str]], None]:
 
     What cannot be sent now is sent again when the camera's mark has expired. The newest `TASKS_CAP` tasks stay queued.
     """
-    from kombu.exceptions import OperationalError  # noqa: PLC0415 - `up` imports this module for `model_file` alone
+    from kombu.exceptions import OperationalError
 
-    from fbtasks.celery import PROCESS_CAMERA, WAKE_UP_EXPIRES_S, app, queue_key  # noqa: PLC0415 - reads the settings on import
+    from fbtasks.celery import PROCESS_CAMERA, WAKE_UP_EXPIRES_S, app, queue_key
 
     # A broker that hangs must not hang this worker. Celery's workers wait for messages and may not have this limit.
     app.conf.broker_transport_options |= {"socket_timeout": settings.redis.timeout_s}
@@ -67,9 +67,9 @@ def waker(settings: Settings) -> Callable[[list[str]], None]:
 @with_settings("infer")
 def command(settings: Settings) -> None:
     """Take frames from Redis in batches, run the model, push raw boxes to each camera's mailbox."""
-    from fbtasks.gpu.engine import open_engine  # noqa: PLC0415 - ONNX Runtime is this command's alone
-    from fbtasks.gpu.model import prepare  # noqa: PLC0415
-    from fbtasks.gpu.worker import GpuWorker  # noqa: PLC0415
+    from fbtasks.gpu.engine import open_engine
+    from fbtasks.gpu.model import prepare
+    from fbtasks.gpu.worker import GpuWorker
 
     gpu = settings.gpu
     cache = settings.data_dir / "models"

@@ -31,7 +31,7 @@ def command() -> None:
 @with_settings("model")
 def inspect_command(settings: Settings, file: Path) -> None:
     """Tell what an ONNX file is; exit 1 with the reason when it cannot be used."""
-    from fbtasks.gpu.inspection import classes_in_words, inspect, unused_advice  # noqa: PLC0415 - ONNX is slow to load
+    from fbtasks.gpu.inspection import classes_in_words, inspect, unused_advice
 
     logic = settings.logic
     found = inspect(file, settings.gpu.input_width, settings.gpu.input_height)
@@ -99,7 +99,7 @@ def export_command(settings: Settings, weights: Path, python: str | None, name: 
 
     A .pt file is a program: export only what you trust.
     """
-    from fbtasks.gpu.exporter import export  # noqa: PLC0415 - this command's alone
+    from fbtasks.gpu.exporter import export
 
     name = name or weights.stem
     catalogue(settings).path(name)  # an impossible name is refused before the work, not after it
@@ -118,7 +118,7 @@ def fetch_model(settings: Settings, name: str, url: str | None, sha256: str | No
 
     What came of a download that breaks off stays for the next try; a file that cannot be used does not.
     """
-    from fbtasks.gpu.fetch import fetch  # noqa: PLC0415 - urllib3 is this command's alone
+    from fbtasks.gpu.fetch import fetch
 
     url, sha256 = source(settings, name, url, sha256)
     models = catalogue(settings)
@@ -152,9 +152,9 @@ def check(settings: Settings, file: Path) -> None:
     Raises:
         ModelUnsupported: it cannot be used; the message says why.
     """
-    from fbtasks.gpu.inspection import classes_in_words, unused_advice  # noqa: PLC0415 - ONNX is slow to load
-    from fbtasks.gpu.model import prepare  # noqa: PLC0415
-    from fbtasks.gpu.trial import try_out  # noqa: PLC0415
+    from fbtasks.gpu.inspection import classes_in_words, unused_advice
+    from fbtasks.gpu.model import prepare
+    from fbtasks.gpu.trial import try_out
 
     gpu, logic = settings.gpu, settings.logic
     cache = file.parent / "prepared"
@@ -183,7 +183,7 @@ def tell_settings(name: str, path: Path) -> None:
 
 def row(settings: Settings, name: str, path: Path) -> tuple[str, ...]:
     """The row of a model in the list."""
-    from fbtasks.gpu.inspection import inspect  # noqa: PLC0415 - ONNX is slow to load
+    from fbtasks.gpu.inspection import inspect
 
     size = f"{path.stat().st_size / 1e6:.1f}"
     try:

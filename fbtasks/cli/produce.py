@@ -17,7 +17,7 @@ def refuse_no_cameras(settings: Settings) -> None:
 @with_settings("produce")
 def command(settings: Settings) -> None:
     """Read every enabled camera of the settings and push its frames to Redis."""
-    from fbtasks.producer.daemon import run  # noqa: PLC0415 - OpenCV is this command's alone
+    from fbtasks.producer.daemon import run
 
     refuse_no_cameras(settings)
     run(settings)

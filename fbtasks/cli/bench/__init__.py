@@ -51,7 +51,7 @@ def engine_command(
     json_file: Path | None,
 ) -> None:
     """Frames per second and time of a run, for every provider that runs here and every size of batch: the limit."""
-    from fbtasks.cli.bench import engines, limit, picture, report  # noqa: PLC0415 - ONNX Runtime comes with them
+    from fbtasks.cli.bench import engines, limit, picture, report
 
     settings = _overridden(settings, model, max_batch)
     open_one = engines.opener(settings)
@@ -91,8 +91,8 @@ def pipeline_command(
     json_file: Path | None,
 ) -> None:
     """Frames in Redis to results, in turn with the engine alone; then what is added to latency at 60 % of that."""
-    from fbtasks.cli.bench import comparison, engines, picture, pipeline, report, servers  # noqa: PLC0415 - as above
-    from fbtasks.cli.bench.load import Site  # noqa: PLC0415
+    from fbtasks.cli.bench import comparison, engines, picture, pipeline, report, servers
+    from fbtasks.cli.bench.load import Site
 
     settings = _overridden(settings, model, max_batch)
     engine = engines.TimedEngine(engines.opener(settings)(name))
