@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from fbtasks.alert import Alert, alert_id, episode_id
 from fbtasks.keys import Keys
 from fbtasks.mailbox import Mailboxes
 from fbtasks.wire import encode
 from tests.acceptance.stable import Listener, Stable
+from tests.alerts import first_alert
 from tests.conftest import ValkeyFactory
 from tests.ports import LOOPBACK
 from tests.processes import Processes
@@ -53,23 +53,6 @@ def deaf() -> Iterator[Deaf]:
     backend.close()
 
 
-def alert(camera_id: str) -> Alert:
-    episode = episode_id(camera_id, "lying", 1, 1000.0)
-    return Alert(
-        id=alert_id(episode, 0),
-        episode_id=episode,
-        number=0,
-        event="raised",
-        camera_id=camera_id,
-        rule="lying",
-        severity="info",
-        track_id=1,
-        started_at=1000.0,
-        at=1060.0,
-        message="Horse is lying",
-    )
-
-
 def test_a_backend_that_hangs_holds_up_no_camera(
     tmp_path: Path, valkey_factory: ValkeyFactory, processes: Processes, deaf: Deaf
 ) -> None:
@@ -78,7 +61,7 @@ def test_a_backend_that_hangs_holds_up_no_camera(
     stable.settings(f'[webhook]\nurl = "{deaf.url}"\ntimeout_s = 60')
     redis = server.client()
     for number in range(10):
-        redis.xadd("alerts:outbox", {"d": alert(f"camera-{number}").model_dump_json()})
+        redis.xadd("alerts:outbox", {"d": first_alert(f"camera-{number}").model_dump_json()})
     listener = Listener(redis)
     stable.start("worker")
     stable.start("beat")

@@ -3,26 +3,14 @@
 import pytest
 from redis import Redis
 
-from fbtasks.alert import Alert, alert_id, episode_id
+from fbtasks.alert import Alert
 from fbtasks.errors import DeliveryFailed
 from fbtasks.logic.sinks import Sink
 from fbtasks.logic.sinks.pubsub import PubSub
+from tests.alerts import first_alert
 from tests.servers import Valkey
 
-EPISODE = episode_id("box-1", "lying", 1, 1_700_000_000.0)
-ALERT = Alert(
-    id=alert_id(EPISODE, 0),
-    episode_id=EPISODE,
-    number=0,
-    event="raised",
-    camera_id="box-1",
-    rule="lying",
-    severity="warning",
-    track_id=1,
-    started_at=1_700_000_000.0,
-    at=1_700_000_060.5,
-    message="Liegt, bitte prüfen",
-)
+ALERT = first_alert()
 
 
 def open_sink(client: Redis) -> Sink:

@@ -14,31 +14,19 @@ from time import monotonic
 
 import pytest
 
-from fbtasks.alert import Alert, alert_id, episode_id
+from fbtasks.alert import Alert
 from fbtasks.errors import ConfigError, DeliveryFailed
 from fbtasks.logic.delivery import Outcome, deliver_next
 from fbtasks.logic.sinks import Sink
 from fbtasks.logic.sinks.webhook import Webhook
 from fbtasks.logic.store import open_store
 from fbtasks.settings import DeliverySettings
+from tests.alerts import first_alert
 from tests.backend import Backend
 from tests.ports import LOOPBACK, free_port
 
-EPISODE = episode_id("box-1", "lying", 1, 1_700_000_000.0)
-ALERT = Alert(
-    id=alert_id(EPISODE, 0),
-    episode_id=EPISODE,
-    number=0,
-    event="raised",
-    camera_id="box-1",
-    rule="lying",
-    severity="warning",
-    track_id=1,
-    started_at=1_700_000_000.0,
-    at=1_700_000_060.5,
-    message="Liegt, bitte prüfen",
-    evidence={"seconds": 60.5, "posture": "lying", "blind": None},
-)
+ALERT = first_alert(evidence={"seconds": 60.5, "posture": "lying", "blind": None})
+EPISODE = ALERT.episode_id
 Serve = Callable[[socket.socket], None]
 
 

@@ -4,26 +4,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fbtasks.alert import Alert, alert_id, episode_id
 from fbtasks.logic.delivery import backoff_s, next_attempt_at
 from fbtasks.logic.store import Claim
 from fbtasks.settings import DeliverySettings
+from tests.alerts import first_alert
 
 SETTINGS = DeliverySettings(backoff_min_s=2, backoff_max_s=60, give_up_after_s=600)
-EPISODE = episode_id("box-1", "lying", None, 0)
-ALERT = Alert(
-    id=alert_id(EPISODE, 0),
-    episode_id=EPISODE,
-    number=0,
-    event="raised",
-    camera_id="box-1",
-    rule="lying",
-    severity="warning",
-    track_id=None,
-    started_at=0,
-    at=60,
-    message="lies",
-)
+ALERT = first_alert()
 
 chances = st.floats(0, 1, exclude_max=True)
 attempts = st.integers(1, 10_000)

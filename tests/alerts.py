@@ -1,0 +1,25 @@
+"""Alerts made by hand."""
+
+from typing import Any
+
+from fbtasks.alert import Alert, alert_id, episode_id
+
+STARTED_AT = 1_700_000_000.0
+
+
+def first_alert(camera_id: str = "box-1", **changes: Any) -> Alert:
+    """The alert that a horse in `camera_id` lies, the first of its episode."""
+    episode = episode_id(camera_id, "lying", 1, STARTED_AT)
+    return Alert(
+        id=alert_id(episode, 0),
+        episode_id=episode,
+        number=0,
+        event="raised",
+        camera_id=camera_id,
+        rule="lying",
+        severity="warning",
+        track_id=1,
+        started_at=STARTED_AT,
+        at=STARTED_AT + 60.5,
+        message="Liegt, bitte prüfen",
+    ).model_copy(update=changes)
