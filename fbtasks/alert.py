@@ -1,11 +1,13 @@
 """What the outside is told about an episode."""
 
-from typing import Literal
+from typing import Literal, get_args
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Severity = Literal["info", "warning", "critical"]
+Severity = Literal["note", "info", "warning", "critical"]
+"""From what is only noted to what a groom is woken for."""
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 Event = Literal["raised", "escalated", "cleared"]
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "fbtasks:episode")
@@ -33,6 +35,9 @@ class Alert(BaseModel):
     at: float = Field(description="when this event became true, unix seconds of capture time")
     message: str = Field(description="one sentence for a groom")
     evidence: dict[str, float | str | None] = Field(default_factory=dict, description="what the rule saw")
+    picture: str | None = Field(
+        None, description="file in the evidence folder, relative to it; without one, evidence.no_picture says why"
+    )
 
 
 def episode_id(camera_id: str, rule: str, track_id: int | None, started_at: float) -> UUID:

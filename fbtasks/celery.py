@@ -22,9 +22,16 @@ STORE_ALERTS = "fbtasks.store_alerts"
 DELIVER = "fbtasks.deliver"
 SWEEP = "fbtasks.sweep"
 CHECK_HEALTH = "fbtasks.check_health"
+CLEAR_OUT = "fbtasks.clear_out"
+FORGET_MINUTES = "fbtasks.forget_minutes"
+REPORT_NIGHT = "fbtasks.report_night"
 
 SWEEP_EVERY_S = 2.0
 """How long a lost wake-up or a due delivery waits at most, beyond the expiry of its mark."""
+CLEAR_OUT_EVERY_S = 60.0
+FORGET_EVERY_S = 600.0
+REPORT_EVERY_S = 300.0
+"""How long after the night its report comes at most, beyond the two minutes that it waits for the last figures."""
 WAKE_UP_EXPIRES_S = 30.0
 """A wake-up that nobody took for so long is worthless: the sweep has sent another."""
 
@@ -89,6 +96,9 @@ def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
             "schedule": settings.health.interval_s,
             "options": {"expires": settings.health.interval_s},
         },
+        "clear-out": {"task": CLEAR_OUT, "schedule": CLEAR_OUT_EVERY_S, "options": {"expires": CLEAR_OUT_EVERY_S}},
+        "forget-minutes": {"task": FORGET_MINUTES, "schedule": FORGET_EVERY_S, "options": {"expires": FORGET_EVERY_S}},
+        "report-night": {"task": REPORT_NIGHT, "schedule": REPORT_EVERY_S, "options": {"expires": REPORT_EVERY_S}},
     }
 
 

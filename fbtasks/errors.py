@@ -6,13 +6,15 @@
     │   └── UnknownVersion     well formed, but of a wire version that this build does not read
     ├── EngineError            the model cannot be run as asked; the GPU worker refuses to start
     │   ├── ModelUnsupported   the ONNX file is no detector of a known form
-    │   └── ProviderUnavailable  the execution provider that was asked for does not really run here
+    │   ├── ProviderUnavailable  the execution provider that was asked for does not really run here
+    │   └── OutOfDeviceMemory  a batch was too large; the GPU worker goes on with smaller ones
     ├── CatalogueError         a model cannot be added to the list of models; the command exits with 1
     │   ├── FetchFailed        it could not be downloaded, or is not the pinned file
     │   └── ExportFailed       Ultralytics is not to be found or made no ONNX file
     ├── CameraError            a stream cannot be opened or went silent; the camera's loop reconnects with back-off
     ├── OwnershipLost          another task took the camera over; this task's work is dropped, nothing was committed
     ├── OutboxFull             alerts cannot be stored at present; nothing was committed, the sweep tries again
+    ├── RecordingError         there is nothing to replay; the command exits with 1
     ├── StoreUnavailable       the database cannot be used at present; the task is tried again
     └── DeliveryFailed         a sink did not take an alert; `retryable` says whether to try again
 
@@ -48,6 +50,10 @@ class ProviderUnavailable(EngineError):
     """The execution provider that was asked for does not really run the model here."""
 
 
+class OutOfDeviceMemory(EngineError):
+    """A run needed more memory than its device has; a smaller batch may fit."""
+
+
 class CatalogueError(FbtasksError):
     """A model cannot be added to the list of models under that name."""
 
@@ -70,6 +76,10 @@ class OwnershipLost(FbtasksError):
 
 class OutboxFull(FbtasksError):
     """The outbox is at its cap because alerts are not being stored; nothing was committed."""
+
+
+class RecordingError(FbtasksError):
+    """There is no recording where one was looked for."""
 
 
 class StoreUnavailable(FbtasksError):

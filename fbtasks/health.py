@@ -177,7 +177,7 @@ def _queues(depths: Depths, stale_after_s: float) -> list[Finding]:
     dead = ", ".join(f"{count} {kind}" for kind, count in sorted(depths.dead_letters.items())) or "none"
     return [
         Finding(True, "queues", f"frames {depths.frames}, results {depths.mailboxes}, tasks {depths.tasks}"),
-        _waiting("outbox", f"{depths.outbox} alerts not stored yet", depths.oldest_outbox_s, stale_after_s),
+        _waiting("outbox", f"{depths.outbox} alerts and minutes not stored yet", depths.oldest_outbox_s, stale_after_s),
         _waiting("deliveries", f"{depths.pending_deliveries} pending", depths.oldest_delivery_s, stale_after_s),
         Finding(True, "dead letters", dead),
     ]

@@ -15,6 +15,8 @@ OWNER_TTL_S = 3
 """A running task renews its token with every commit; one that died is forgotten after this long."""
 STATE_TTL_S = 7 * 24 * 3600
 LATEST_TTL_S = 3600
+PICTURE_TTL_S = 5
+"""A camera's newest picture, for the alert that it may bring about; a late alert goes without."""
 OUTBOX_CAP = 100_000
 TASKS_CAP = 10_000
 """Of Celery's queue. The sweep would send any of them again; while no worker runs, 30 MB come a day and camera."""
@@ -55,6 +57,10 @@ class Keys:
             latest=f"{self.prefix}camera:{camera_id}:latest",
         )
 
+    def picture(self, camera_id: str) -> str:
+        """The newest frame of one camera, or nearly so, as it was sent; where the frames are."""
+        return f"{self.prefix}camera:{camera_id}:picture"
+
     @property
     def mailboxes(self) -> str:
         """Pattern that matches every mailbox."""
@@ -66,7 +72,7 @@ class Keys:
 
     @property
     def outbox(self) -> str:
-        """Stream of alerts that are not in the store yet."""
+        """Stream of alerts and minutes that are not in the store yet."""
         return f"{self.prefix}alerts:outbox"
 
     def dead(self, kind: str) -> str:

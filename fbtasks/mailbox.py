@@ -1,4 +1,7 @@
-"""A camera's waiting results, and the promise that one task at a time works on them, exactly once.
+"""A camera's waiting messages, and the promise that one task at a time works on them, exactly once.
+
+Most are results of the GPU worker, and are called so here. A silence is beat's word that none came; it is pushed only
+where nothing waits, so that there is one at most, however long the logic does not run.
 
 Everything hangs on one key per camera, `owner`: absent (the camera sleeps), `queued` (a task has been sent for it) or
 a token (a task runs). It always expires, so what a crash leaves behind heals by itself. Three scripts, each atomic:
@@ -7,8 +10,8 @@ a token (a task runs). It always expires, so what a crash leaves behind heals by
   result is therefore either seen by the running task or wakes the camera: there is no moment between.
 - *begin* takes a camera that nobody runs and returns its state and first results. The holder may ask again: a client
   whose connection broke before the answer came repeats the call.
-- *commit* writes state, removes the results that were worked on and appends the alerts, all or nothing, and only for
-  the holder of the token. It then returns the next results under a fresh token, or lets the camera sleep.
+- *commit* writes state, removes the results that were worked on and appends alerts and minutes, all or nothing, and
+  only for the holder of the token. It then returns the next results under a fresh token, or lets the camera sleep.
 
 The mailbox is a stream. Its entries carry rising identifiers, so *commit* removes exactly what the task has seen, even
 when the length cap cut the oldest off meanwhile. The token changes with every commit: when Redis comes back from an
@@ -38,6 +41,17 @@ local asleep = redis.call('SET', owner, 'queued', 'NX', 'EX', queued_ttl)
 return {asleep and 1 or 0, dropped}
 """
 
+_PUSH_IF_EMPTY = """
+local mailbox, owner = KEYS[1], KEYS[2]
+local message, mailbox_ttl, queued_ttl = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('XLEN', mailbox) > 0 then
+    return 0
+end
+redis.call('XADD', mailbox, '*', 'd', message)
+redis.call('EXPIRE', mailbox, mailbox_ttl)
+return redis.call('SET', owner, 'queued', 'NX', 'EX', queued_ttl) and 1 or 0
+"""
+
 _BEGIN = """
 local mailbox, owner, state = KEYS[1], KEYS[2], KEYS[3]
 local token, owner_ttl, count = ARGV[1], ARGV[2], ARGV[3]
@@ -59,7 +73,8 @@ local mailbox, owner, state, latest, outbox = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, fresh, owner_ttl, first_unseen, count = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5])
 local new_state, state_ttl, latest_ttl = ARGV[6], ARGV[7], ARGV[8]
 local cap, channel, queued_ttl, decisions = tonumber(ARGV[9]), ARGV[10], ARGV[11], tonumber(ARGV[12])
-local first_alert = 13 + decisions
+local first_minute = 14 + decisions
+local first_alert = first_minute + tonumber(ARGV[13])
 if redis.call('GET', owner) ~= token then
     return {'lost'}
 end
@@ -73,9 +88,14 @@ redis.call('XTRIM', mailbox, 'MINID', first_unseen)
 for i = first_alert, #ARGV do
     redis.call('XADD', outbox, '*', 'd', ARGV[i])
 end
+for i = first_minute, first_alert - 1 do
+    if redis.call('XLEN', outbox) < cap / 2 then
+        redis.call('XADD', outbox, '*', 'd', ARGV[i])
+    end
+end
 if decisions > 0 then
-    redis.call('SET', latest, ARGV[first_alert - 1], 'EX', latest_ttl)
-    for i = 13, first_alert - 1 do
+    redis.call('SET', latest, ARGV[first_minute - 1], 'EX', latest_ttl)
+    for i = 14, first_minute - 1 do
         redis.call('PUBLISH', channel, ARGV[i])
     end
 end
@@ -148,6 +168,22 @@ class Delivered:
     dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one camera stands between two tasks.
+
+    Attributes:
+        waiting: how many messages wait.
+        decided_s: seconds since the last decision, by the clock of Redis alone; None when there was none for
+            `LATEST_TTL_S`.
+        state: what the last commit wrote, None when there is none.
+    """
+
+    waiting: int
+    decided_s: float | None
+    state: bytes | None
+
+
 class Mailboxes:
     """The mailboxes of a site, see the module's docstring."""
 
@@ -169,6 +205,34 @@ class Mailboxes:
             for camera_id, (wake, dropped) in zip(results, replies, strict=True)
         }
 
+    def push_if_empty(self, messages: dict[str, bytes]) -> list[str]:
+        """Put each camera's message into its mailbox where nothing waits there; one round trip for all of them.
+
+        Returns the cameras that slept; the caller must send a task for each.
+        """
+        pipe = self._redis.pipeline(transaction=False)
+        for camera_id, message in messages.items():
+            keys = self._keys.camera(camera_id)
+            arguments: list[Any] = [message, MAILBOX_TTL_S, QUEUED_TTL_S]
+            pipe.eval(_PUSH_IF_EMPTY, 2, keys.mailbox, keys.owner, *arguments)
+        return [camera_id for camera_id, wake in zip(messages, pipe.execute(), strict=True) if wake]
+
+    def standings(self, camera_ids: Sequence[str]) -> dict[str, Standing]:
+        """How each camera stands; one round trip for all of them."""
+        pipe = self._redis.pipeline(transaction=False)
+        for camera_id in camera_ids:
+            keys = self._keys.camera(camera_id)
+            pipe.xlen(keys.mailbox)
+            pipe.pttl(keys.latest)
+            pipe.get(keys.state)
+        replies = pipe.execute()
+        return {
+            camera_id: Standing(waiting, LATEST_TTL_S - left_ms / 1000 if left_ms >= 0 else None, state)
+            for camera_id, waiting, left_ms, state in zip(
+                camera_ids, replies[::3], replies[1::3], replies[2::3], strict=True
+            )
+        }
+
     def begin(self, camera_id: str, count: int) -> Turn | None:
         """Take the camera and its first `count` results; None when another task has it or nothing waits."""
         keys = self._keys.camera(camera_id)
@@ -188,9 +252,13 @@ class Mailboxes:
         state: bytes,
         decisions: Sequence[bytes],
         alerts: Sequence[bytes],
+        minutes: Sequence[bytes] = (),
         count: int,
     ) -> Committed:
         """Write what became of `done`, all or nothing, and take up to `count` more results (0: stop here).
+
+        Minutes go to the outbox behind the alerts while it is not half full, else they are dropped: where the store is
+        away for hours, figures must not take the room of alerts.
 
         Raises:
             OwnershipLost: the token is no longer the camera's; nothing was written.
@@ -204,15 +272,16 @@ class Mailboxes:
             (
                 *(token, fresh, OWNER_TTL_S, done.first_unseen, count),
                 *(state, STATE_TTL_S, LATEST_TTL_S),
-                *(OUTBOX_CAP, self._keys.decisions_channel, QUEUED_TTL_S, len(decisions)),
+                *(OUTBOX_CAP, self._keys.decisions_channel, QUEUED_TTL_S, len(decisions), len(minutes)),
                 *decisions,
+                *minutes,
                 *alerts,
             ),
         )
         if verdict == b"lost":
             raise OwnershipLost(f"camera {camera_id}: another task has taken over")
         if verdict == b"full":
-            raise OutboxFull(f"camera {camera_id}: {OUTBOX_CAP} alerts wait for the store; is the database away?")
+            raise OutboxFull(f"camera {camera_id}: {OUTBOX_CAP} entries wait for the store; is the database away?")
         return Committed(fresh, _waiting(rest[0]) if verdict == b"more" else None, wake=verdict == b"wake")
 
     def wake_forgotten(self) -> list[str]:
@@ -248,15 +317,21 @@ def _waiting(entries: list[tuple[bytes, list[bytes]]]) -> Waiting:
     return Waiting([fields[1] for _, fields in entries], f"{milliseconds}-{int(number) + 1}")
 
 
+def committed_at(identifier: bytes) -> float:
+    """When the entry of this identifier was written, unix seconds of Redis."""
+    milliseconds, _, _ = identifier.partition(b"-")
+    return int(milliseconds) / 1000
+
+
 class Outbox:
-    """Alerts that are committed but not yet in the store, in the order of their commits."""
+    """Alerts and minutes that are committed but not yet in the store, in the order of their commits."""
 
     def __init__(self, redis: Redis, keys: Keys) -> None:
         self._redis = redis
         self._key = keys.outbox
 
     def peek(self, count: int) -> list[tuple[bytes, bytes]]:
-        """The first `count` entries as `(identifier, alert)`; they stay until they are removed."""
+        """The first `count` entries as `(identifier, alert or minute)`; they stay until they are removed."""
         entries = cast(list[tuple[bytes, dict[bytes, bytes]]], self._redis.xrange(self._key, count=count))
         return [(identifier, fields.get(b"d", b"")) for identifier, fields in entries]
 
@@ -270,8 +345,7 @@ class Outbox:
         entries = self.peek(1)
         if not entries:
             return None
-        milliseconds, _, _ = entries[0][0].decode().partition("-")
-        return max(0.0, now - int(milliseconds) / 1000)
+        return max(0.0, now - committed_at(entries[0][0]))
 
     def __len__(self) -> int:
         return cast(int, self._redis.xlen(self._key))

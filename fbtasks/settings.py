@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -20,6 +21,7 @@ from pydantic_settings import (
 )
 
 from fbtasks.errors import ConfigError
+from fbtasks.hours import Hours
 from fbtasks.naming import nearest
 from fbtasks.redaction import HIDDEN, redact_url
 from fbtasks.wire import CAMERA_ID
@@ -48,6 +50,15 @@ def _camera_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"is not known{nearest(value, available_timezones())}; write it like Europe/Berlin") from None
+    return value
+
+
+Timezone = Annotated[str, AfterValidator(_timezone)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 RuleTables = dict[str, dict[str, Any]]
 
@@ -67,6 +78,7 @@ class CameraSettings(Section):
     )
     fps: float | None = Field(None, gt=0, le=60, description="analysed frames per second; default producer.fps")
     enabled: bool = Field(True, description="false: the camera stays in the file but is not read")
+    horse: str = Field("", max_length=64, description="name of the horse, for reports")
     rules: RuleTables = Field(default_factory=dict, description="rule settings that differ for this camera")
 
 
@@ -117,7 +129,7 @@ class GpuSettings(Section):
     """The GPU worker."""
 
     model: Path | None = Field(
-        None, description="YOLOv8 or YOLO11 detector: a name that `fbtasks model list` tells, or an ONNX file"
+        None, description="detector, YOLO11 for one: a name that `fbtasks model list` tells, or an ONNX file"
     )
     provider: Literal["auto", "tensorrt", "cuda", "openvino", "cpu"] = Field(
         "auto", description="what runs the model; auto takes the first that works, anything else is taken or refused"
@@ -125,20 +137,25 @@ class GpuSettings(Section):
     precision: Literal["auto", "float32"] = Field(
         "auto", description="auto: half precision where the provider is faster with it; float32: exact"
     )
+    input: Literal["auto", "fixed"] = Field(
+        "auto", description="auto: without needless border, 640x384 for 16:9; fixed: always input_width x input_height"
+    )
     input_width: int = Field(640, ge=32, le=4096, multiple_of=32, description="width of the model's input, pixels")
     input_height: int = Field(640, ge=32, le=4096, multiple_of=32, description="height of the model's input, pixels")
     max_batch: int = Field(8, ge=1, le=32, description="frames in one run at most")
     max_wait_ms: float = Field(0.0, ge=0, le=1000, description="an idle engine waits so long for more frames")
     candidates: int = Field(300, ge=1, le=1000, description="boxes per frame that leave the device")
     min_confidence: float = Field(0.1, ge=0, lt=1, description="weaker boxes never leave the worker")
+    hang_s: float = Field(
+        10.0, ge=0.1, le=600, description="a run that takes longer, and ten times its usual time, ends the worker"
+    )
     threads: int = Field(0, ge=0, le=256, description="threads of a CPU provider; 0: all cores it may use")
 
 
 class TrackerSettings(Section):
     """How boxes become tracks."""
 
-    match_iou: float = Field(0.2, gt=0, lt=1, description="overlap of box and track that makes a match")
-    lost_after_s: float = Field(3.0, gt=0, le=600, description="a track unseen for so long is ended")
+    lost_after_s: float = Field(5.0, gt=0, le=600, description="a track unseen for so long is ended")
     confirm_s: float = Field(0.5, ge=0, le=60, description="a track must have been seen for so long to count")
 
 
@@ -160,6 +177,9 @@ class LogicSettings(Section):
     mailbox_length: int = Field(256, ge=1, le=10_000, description="results kept for a camera whose logic is late")
     chunk: int = Field(64, ge=1, le=1000, description="results that one task takes at once")
     task_limit_s: float = Field(2.0, gt=0, le=5, description="a task hands over to a fresh one after so long")
+    silent_after_s: float = Field(
+        10.0, ge=3, le=30, description="a camera without a result for so long is silent; three frames at least"
+    )
     tracker: TrackerSettings = TrackerSettings()
     posture: PostureSettings = PostureSettings()
 
@@ -199,6 +219,35 @@ class HealthSettings(Section):
         return self
 
 
+class RecordingSettings(Section):
+    """What the model saw, kept for `fbtasks replay`; no pictures."""
+
+    folder: Path | None = Field(None, description="where results are recorded, on a local disk; none: they are not")
+    keep_days: float = Field(14.0, gt=0, le=3650, description="older recordings are removed")
+    max_mb: int = Field(5000, ge=100, le=10_000_000, description="beyond, the oldest recordings are removed")
+
+
+class EvidenceSettings(Section):
+    """The picture of each alert."""
+
+    enabled: bool = Field(True, description="false: alerts come without pictures, and none is written anywhere")
+    folder: Path | None = Field(None, description="where the pictures are kept; default evidence in data_dir")
+    keep_days: float = Field(30.0, gt=0, le=3650, description="older pictures are removed")
+    max_mb: int = Field(500, ge=10, le=1_000_000, description="beyond, the oldest pictures are removed")
+
+
+class MetricsSettings(Section):
+    """What each horse did, minute by minute, in the store."""
+
+    keep_days: float = Field(90.0, ge=1, le=3650, description="older minutes are removed; a night's report stays")
+
+
+class ReportSettings(Section):
+    """The nightly report."""
+
+    night: Hours = Field("20:00-06:00", description="hours of the night, in the stable's time zone")
+
+
 class UpSettings(Section):
     """`fbtasks up`, everything on one machine."""
 
@@ -233,6 +282,9 @@ class Settings(BaseSettings):
 
     redis_url: RedisUrl | None = Field(None, description="broker, state and outbox; default: what `fbtasks up` starts")
     frames_redis_url: RedisUrl | None = Field(None, description="frames; default redis_url, when that is set")
+    timezone: Timezone | None = Field(
+        None, description="where the stable is, as `Europe/Berlin`, for hours of the day; default: as this machine"
+    )
     data_dir: Path = Field(default_factory=_data_dir, description="database, prepared models, embedded Redis")
     redis: RedisSettings = RedisSettings()
     frames: FramesSettings = FramesSettings()
@@ -245,6 +297,10 @@ class Settings(BaseSettings):
     webhook: WebhookSettings = WebhookSettings()
     delivery: DeliverySettings = DeliverySettings()
     health: HealthSettings = HealthSettings()
+    recording: RecordingSettings = RecordingSettings()
+    evidence: EvidenceSettings = EvidenceSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    report: ReportSettings = ReportSettings()
     up: UpSettings = UpSettings()
     log: LogSettings = LogSettings()
     cameras: list[CameraSettings] = Field(default_factory=list)
@@ -274,6 +330,16 @@ class Settings(BaseSettings):
         if self.store.url is not None:
             return self.store.url.get_secret_value()
         return f"sqlite:///{self.data_dir / 'fbtasks.sqlite'}"
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """The stable's time zone; None for that of this machine."""
+        return ZoneInfo(self.timezone) if self.timezone is not None else None
+
+    @property
+    def evidence_folder(self) -> Path:
+        """Where the pictures of alerts are kept."""
+        return self.evidence.folder or self.data_dir / "evidence"
 
     def camera(self, camera_id: str) -> CameraSettings | None:
         """The camera's table in the file, if it has one."""

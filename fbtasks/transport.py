@@ -2,8 +2,9 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, cast
 
 from redis import Redis
@@ -13,7 +14,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from fbtasks.keys import BATCH_FRAMES_TTL_S, DEAD_LETTER_CAP, DEAD_LETTER_TTL_S, Keys
+from fbtasks.keys import BATCH_FRAMES_TTL_S, DEAD_LETTER_CAP, DEAD_LETTER_TTL_S, PICTURE_TTL_S, Keys
 
 DeadKind = Literal["frames", "results", "alerts"]
 MAX_DEAD_PAYLOAD = 64 * 1024
@@ -54,15 +55,22 @@ class FrameQueue:
 
     def __init__(self, redis: Redis, keys: Keys, max_length: int) -> None:
         self._redis = redis
+        self._keys = keys
         self._key = keys.batch_frames
         self._max_length = max_length
 
-    def push(self, frames: Sequence[bytes]) -> Pushed:
-        """Append encoded frames and cut the list to its newest `max_length`, in one round trip."""
+    def push(self, frames: Sequence[bytes], pictures: Mapping[str, bytes] = MappingProxyType({})) -> Pushed:
+        """Append encoded frames and cut the list to its newest `max_length`, in one round trip.
+
+        `pictures`, encoded frames by camera, are kept beside the list for a few seconds, each in place of its
+        camera's last.
+        """
         pipe = self._redis.pipeline(transaction=False)
         pipe.rpush(self._key, *frames)
         pipe.ltrim(self._key, -self._max_length, -1)
         pipe.expire(self._key, BATCH_FRAMES_TTL_S)
+        for camera_id, picture in pictures.items():
+            pipe.set(self._keys.picture(camera_id), picture, ex=PICTURE_TTL_S)
         backlog = int(pipe.execute()[0])
         return Pushed(backlog, max(0, backlog - self._max_length))
 
@@ -71,10 +79,15 @@ class FrameQueue:
         keys: Any = self._key  # redis-py annotates each key as a list of keys
         return _popped(self._redis.blmpop(timeout_s, 1, keys, direction="LEFT", count=count))
 
-    def drain(self) -> list[bytes]:
-        """All frames there are, oldest first, without waiting."""
+    def pictures(self, camera_ids: Sequence[str]) -> dict[str, bytes]:
+        """The newest picture of each of these cameras that has one, as an encoded frame."""
+        found = cast(list[bytes | None], self._redis.mget([self._keys.picture(camera_id) for camera_id in camera_ids]))
+        return {camera_id: picture for camera_id, picture in zip(camera_ids, found, strict=True) if picture is not None}
+
+    def drain(self, count: int | None = None) -> list[bytes]:
+        """All frames there are or the first `count` of them, oldest first, without waiting."""
         keys: Any = self._key
-        return _popped(self._redis.lmpop(1, keys, direction="LEFT", count=self._max_length))
+        return _popped(self._redis.lmpop(1, keys, direction="LEFT", count=count or self._max_length))
 
     def __len__(self) -> int:
         return cast(int, self._redis.llen(self._key))

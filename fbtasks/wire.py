@@ -1,11 +1,13 @@
-"""The two messages between the stages, as MessagePack maps; any language can write them.
+"""The messages between the stages, as MessagePack maps; any language can write them.
+
+A frame goes to the GPU worker. A result goes into its camera's mailbox, and so does a silence, known by its `kind`.
 
 A message carries its version as `v`. Unknown fields are ignored, so a field may be added without a new version; a
 changed meaning takes a new one. A reader refuses what it does not know with `BadMessage`; the queue goes on.
 """
 
 import re
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +19,7 @@ from fbtasks.frame import Letterbox
 VERSION = 1
 MAX_FRAME_BYTES = 4 * 1024 * 1024
 MAX_RESULT_BYTES = 256 * 1024
+MAX_REASON = 200
 CAMERA_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 MAX_SIDE = 65_535
@@ -28,10 +31,12 @@ Pixels = Annotated[int, msgspec.Meta(ge=1, le=MAX_SIDE)]
 Border = Annotated[int, msgspec.Meta(ge=0, le=MAX_SIDE)]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=1e11)]
+Reason = Annotated[str, msgspec.Meta(max_length=MAX_REASON)]
 
 
-class _Versioned(msgspec.Struct):
+class _Head(msgspec.Struct):
     v: int
+    kind: Any = None
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,7 +49,9 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
         sent_at: when the producer sent it, in unix seconds.
         width, height: of the source picture, in pixels.
         scale, pad_x, pad_y: the letterbox, see `fbtasks.frame.Letterbox`.
-        jpeg: the encoded picture at the model's input size; a view into the message, not a copy.
+        jpeg: the encoded picture at the model's input size, or smaller by needless border (see `fbtasks.frame`); a
+            view into the message, not a copy.
+        blind: why the picture shows nothing of the box, as `black`, `covered`, `frozen`; empty when it does.
     """
 
     camera_id: CameraId
@@ -57,6 +64,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     pad_x: Border
     pad_y: Border
     jpeg: memoryview
+    blind: Reason = ""
     v: int = VERSION
 
     @property
@@ -68,7 +76,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     """What the model saw in one frame, before NMS, on its way to the logic.
 
     Attributes:
-        camera_id, seq, captured_at, sent_at, width, height: the frame's.
+        camera_id, seq, captured_at, sent_at, width, height, blind: the frame's.
         taken_at: when the GPU worker took the frame from the list, in unix seconds.
         inferred_at: when the model had run, in unix seconds.
         model_id: which model saw it.
@@ -91,6 +99,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     confidence: bytes
     class_id: bytes
     names: dict[int, str]
+    blind: Reason = ""
     v: int = VERSION
 
     @classmethod
@@ -112,6 +121,7 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             confidence=boxes.confidence.astype("<f4").tobytes(),
             class_id=boxes.class_id.astype("<i4").tobytes(),
             names={number: names[number] for number in np.unique(boxes.class_id).tolist()},
+            blind=frame.blind,
         )
 
     def boxes(self) -> Boxes:
@@ -136,6 +146,26 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
         return boxes
 
 
+class Silence(msgspec.Struct, frozen=True, kw_only=True):
+    """Nothing was seen of a camera for a while; from beat's sweep to the logic, through the camera's mailbox.
+
+    Attributes:
+        camera_id: as in a frame.
+        at: now, by the camera's clock: capture time of its last picture, and the seconds since it was decided on; unix
+            seconds of the logic's machine where there has been no picture.
+        last_captured_at: capture time of the last result that the logic had taken; None before the first. Tells a
+            silence that a picture has ended meanwhile.
+        reason: what the health reports say of it, in a few words; may be empty.
+    """
+
+    camera_id: CameraId
+    at: Seconds
+    last_captured_at: Seconds | None
+    reason: Reason = ""
+    kind: Literal["silence"] = "silence"
+    v: int = VERSION
+
+
 def _check(boxes: Boxes, names: dict[int, str]) -> None:
     if not (np.abs(boxes.xyxy) <= MAX_SIDE).all():
         raise BadMessage("a box is not finite or lies outside of any picture")
@@ -148,15 +178,16 @@ def _check(boxes: Boxes, names: dict[int, str]) -> None:
         raise BadMessage(f"no name for class {min(unnamed)}")
 
 
-M = TypeVar("M", Frame, Result)
+M = TypeVar("M", Frame, Result, Silence, _Head)
 
 _encoder = msgspec.msgpack.Encoder()
-_versioned = msgspec.msgpack.Decoder(_Versioned)
+_head = msgspec.msgpack.Decoder(_Head)
 _frame = msgspec.msgpack.Decoder(Frame)
 _result = msgspec.msgpack.Decoder(Result)
+_silence = msgspec.msgpack.Decoder(Silence)
 
 
-def encode(message: Frame | Result) -> bytes:
+def encode(message: Frame | Result | Silence) -> bytes:
     """The message as bytes."""
     return _encoder.encode(message)
 
@@ -168,7 +199,8 @@ def decode_frame(data: bytes) -> Frame:
         UnknownVersion: a well-formed message of another version.
         BadMessage: anything else that is no frame.
     """
-    frame = _decode(data, _frame, MAX_FRAME_BYTES)
+    _checked_head(data, MAX_FRAME_BYTES)
+    frame = _decode(data, _frame)
     if min(frame.letterbox.resized) < 1:
         raise BadMessage(f"a scale of {frame.scale:g} leaves nothing of {frame.width}x{frame.height} pixels")
     return frame
@@ -181,17 +213,33 @@ def decode_result(data: bytes) -> Result:
         UnknownVersion: a well-formed message of another version.
         BadMessage: anything else that is no result.
     """
-    return _decode(data, _result, MAX_RESULT_BYTES)
+    _checked_head(data, MAX_RESULT_BYTES)
+    return _decode(data, _result)
 
 
-def _decode(data: bytes, decoder: "msgspec.msgpack.Decoder[M]", limit: int) -> M:
+def decode_mailed(data: bytes) -> Result | Silence:
+    """The result or silence in `data`, a message of a mailbox.
+
+    Raises:
+        UnknownVersion: a well-formed message of another version.
+        BadMessage: anything else that is neither.
+    """
+    head = _checked_head(data, MAX_RESULT_BYTES)
+    return _decode(data, _silence) if head.kind == "silence" else _decode(data, _result)
+
+
+def _checked_head(data: bytes, limit: int) -> _Head:
     """The version is read first: a message of another one may well lack today's fields, and that is not its fault."""
     if len(data) > limit:
         raise BadMessage(f"message of {len(data)} bytes, at most {limit} are read")
+    head = _decode(data, _head)
+    if head.v != VERSION:
+        raise UnknownVersion(f"version {head.v}, this build reads {VERSION}")
+    return head
+
+
+def _decode(data: bytes, decoder: "msgspec.msgpack.Decoder[M]") -> M:
     try:
-        version = _versioned.decode(data).v
-        if version != VERSION:
-            raise UnknownVersion(f"version {version}, this build reads {VERSION}")
         return decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadMessage(str(error)) from error

@@ -3,6 +3,7 @@
 from typing import Any
 
 from fbtasks.alert import Alert, alert_id, episode_id
+from fbtasks.logic.moment import LAST_STAGE
 
 STARTED_AT = 1_700_000_000.0
 
@@ -23,3 +24,10 @@ def first_alert(camera_id: str = "box-1", **changes: Any) -> Alert:
         at=STARTED_AT + 60.5,
         message="Liegt, bitte prüfen",
     ).model_copy(update=changes)
+
+
+def as_decided(stored: Alert) -> Alert:
+    """The alert as the pipeline made it, without what is added when it is stored."""
+    added = {LAST_STAGE, "no_picture", "picture_after_s"}
+    evidence = {name: value for name, value in stored.evidence.items() if name not in added}
+    return stored.model_copy(update={"picture": None, "evidence": evidence})

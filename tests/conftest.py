@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from tests import rtsp_server as rtsp
@@ -16,6 +17,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DATA_VARIABLE = "FBTASKS_TEST_DATA"
 DATA = Path(os.environ.get(DATA_VARIABLE, ROOT.parent / "shared" / "data"))
 FAILED = pytest.StashKey[bool]()
+
+# How long an example takes is the machine's affair; benchmarks measure, tests do not.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 ValkeyFactory = Callable[..., Valkey]
 LoopedClip = Callable[[str, float], Path]

@@ -1,11 +1,11 @@
-"""Results of the GPU worker, made by hand."""
+"""Results of the GPU worker and beat's silences, made by hand."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fbtasks.wire import Result
+from fbtasks.wire import Result, Silence
 
 NAMES = {0: "person", 16: "dog", 17: "horse", 80: "horse_lying", 81: "horse_standing"}
 NUMBERS = {name: number for number, name in NAMES.items()}
@@ -47,3 +47,9 @@ def result(at: float, boxes: Sequence[Seen], *, seq: int = 0, camera_id: str = "
         class_id=np.array([NUMBERS[box.name] for box in boxes], "<i4").tobytes(),
         names={NUMBERS[box.name]: box.name for box in boxes},
     )
+
+
+def silence(at: float, last: float | None, *, camera_id: str = "box-3", reason: str = "") -> Silence:
+    """That nothing came since the picture taken `last` seconds after `START`, told `at` seconds after it."""
+    last_captured_at = START + last if last is not None else None
+    return Silence(camera_id=camera_id, at=START + at, last_captured_at=last_captured_at, reason=reason)

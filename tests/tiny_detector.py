@@ -39,7 +39,7 @@ def build(
         [numpy_helper.from_array(value, name) for name, value in constants.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    metadata = {"task": task, "stride": str(STRIDE), "license": "Apache-2.0"}
+    metadata = {"task": task, "stride": str(STRIDE), "license": "Apache-2.0", "end2end": "False"}
     helper.set_model_props(model, metadata | ({"names": names} if names is not None else {}))
     return model
 

@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Callable
 from functools import wraps
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
 from fbtasks import __version__, logs
+from fbtasks.cli.lazy import LazyGroup
 from fbtasks.errors import ConfigError, FbtasksError
 from fbtasks.redaction import redact
 from fbtasks.settings import CONFIG_VARIABLE, Settings, load_settings
@@ -25,30 +25,18 @@ COMMANDS = {
     "up": "Start everything on this machine; Ctrl-C stops it.",
     "check": "Print the health report; exit 1 when something is down.",
     "watch": "Print decision rates and latencies as they happen.",
+    "replay": "Run recorded results through the rules again, or others.",
+    "report": "Tell what each horse did last night, against its own nights.",
+    "rules": "Tell in plain words what the rules of a settings file do.",
     "model": "Look at detectors; add, list, fetch and export them.",
     "config": "Print the effective settings, secrets hidden.",
     "bench": "Measure the engine alone, and the pipeline against it.",
+    "sim": "Serve, draw and score a stable whose truth is known.",
     "demo": "Show the whole pipeline on drawn cameras.",
 }
 
 
-class _LazyGroup(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"fbtasks.cli.{cmd_name}").command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """From the table above, so that `--help` imports nothing."""
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-
-
-@click.command(cls=_LazyGroup, name="fbtasks")
+@click.command(cls=LazyGroup, package=__name__, table=COMMANDS, name="fbtasks")
 @click.version_option(__version__)
 @click.option(
     "--config", type=click.Path(path_type=Path), help="Settings file; default $FBTASKS_CONFIG, then ./fbtasks.toml."
@@ -85,8 +73,12 @@ def main() -> None:
         _end(1, str(error))
     except REDIS_AWAY as error:
         _end(1, f"Redis is away: {str(error).rstrip('.')}; is `fbtasks up` running?")
-    except PermissionError as error:
-        _end(1, f"{error.filename}: {error.strerror}; run this as its owner, or set data_dir to a folder of your own")
+    except OSError as error:
+        if error.filename is None:
+            raise
+        denied = isinstance(error, PermissionError)
+        advice = "; run this as its owner, or set data_dir to a folder of your own" if denied else ""
+        _end(1, f"{error.filename}: {error.strerror}{advice}")
 
 
 def _end(code: int, message: str) -> NoReturn:

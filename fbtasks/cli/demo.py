@@ -1,10 +1,8 @@
-"""`fbtasks demo`: the whole pipeline on drawn cameras, on any machine, without a network."""
+"""`fbtasks demo`: the whole pipeline on the simulated stable, on any machine, without a network."""
 
 import json
 import os
 import socket
-import sys
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread, Timer
@@ -17,24 +15,27 @@ from redis import Redis
 from fbtasks import logs
 from fbtasks.alert import Alert
 from fbtasks.cli import up
+from fbtasks.cli.sim.options import need_pyav
 from fbtasks.embedded import LOOPBACK, port_or_free, url
-from fbtasks.errors import ConfigError
 from fbtasks.keys import Keys
 from fbtasks.lifecycle import on_stop
 from fbtasks.logic.pipeline import Decision
+from fbtasks.logic.posture import subject
 from fbtasks.settings import CONFIG_VARIABLE, ENV_PREFIX, Settings, load_settings
-from fbtasks.supervisor import Child, Supervisor
+from fbtasks.supervisor import Child
 from fbtasks.transport import REDIS_AWAY, connect
 
-CAMERAS = ("box-1", "box-2")
-DRAWING_S = 180.0
-"""A slow, busy machine may take so long for the clips; they took 10 s on two busy cores."""
+CAMERAS = ("box-1", "box-2", "box-3", "paddock")
+"""Scenarios that come with the package, told in their comments."""
+CAMERAS_START_S = 60.0
+"""A slow, busy machine may take so long to lay out the scenes."""
 WORDS = {"raised": "ALERT", "escalated": "WORSE", "cleared": "over"}
 
 INTRODUCTION = """\
-Two cameras with drawn horses. In box-1 the horse lies down and stays down; in box-2 it bolts from wall to wall, then
-calms down. The model finds them by the colour of their coat: it is made for these pictures, not for real horses.
-The rules count seconds here where a stable counts minutes. The story begins again every minute. Ctrl-C ends it.
+Four cameras in a simulated stable, over real RTSP. In box-1 the horse lies down and stays down; in the paddock one
+bolts; in box-2 it is night and somebody comes in; in box-3 the camera dies. The model was trained on such drawings: it
+is made for them, not for real horses. The rules count seconds here where a stable counts minutes. The story takes five
+minutes and begins again. Ctrl-C ends it.
 """
 
 SETTINGS = """\
@@ -51,10 +52,12 @@ flower_port = 0
 [gpu]
 model = {model}
 provider = "cpu"
+"""
 
+RULES = """
 [rules.lying]
-info_after_s = 8
-warning_after_s = 18
+info_after_s = 20
+warning_after_s = 60
 critical_after_s = false
 clear_after_s = 4
 cooldown_s = 0
@@ -62,12 +65,23 @@ cooldown_s = 0
 [rules.too_fast]
 clear_after_s = 5
 cooldown_s = 0
+
+[rules.person]
+allowed = []
+for_s = 8
+clear_after_s = 8
+cooldown_s = 0
+
+[rules.camera_blind]
+warning_after_s = 15
+critical_after_s = false
+clear_after_s = 4
 """
 
 CAMERA = """
 [[cameras]]
 id = "{camera}"
-url = "{url}"
+url = "rtsp://127.0.0.1:{port}/{camera}"
 """
 
 
@@ -108,7 +122,7 @@ class Narrator(Thread):
             return
         self._watched.add(camera_id)
         after = monotonic() - self._began
-        seen = decision.tracks[0].class_name
+        seen = subject(decision.tracks[0].class_name)
         _tell(decision.captured_at, camera_id, "seen", f"A {seen} is in view, {after:.0f} s after the start")
 
     def _tell_alert(self, alert: Alert) -> None:
@@ -121,19 +135,17 @@ def _tell(at: float, camera_id: str, what: str, message: str) -> None:
 
 
 def write_settings(folder: Path, camera_port: int, *, verbose: bool) -> Settings:
-    """Write the demonstration's model and settings file into `folder`; returns the settings."""
-    from fbtasks.sim.colour_model import write_colour_model
+    """Write the demonstration's settings file into `folder`; returns the settings."""
+    from fbtasks.sim import DEMO_MODEL
 
-    model = folder / "colour-detector.onnx"
-    write_colour_model(model)
     text = SETTINGS.format(
         data_dir=_quoted(folder / "data"),
-        model=_quoted(model),
+        model=_quoted(DEMO_MODEL),
         level="INFO" if verbose else "WARNING",
         state_port=port_or_free(0, "up.state_port"),
         frames_port=port_or_free(0, "up.frames_port"),
     )
-    text += "".join(CAMERA.format(camera=camera, url=_camera_url(camera, camera_port)) for camera in CAMERAS)
+    text += RULES + "".join(CAMERA.format(camera=camera, port=camera_port) for camera in CAMERAS)
     file = folder / "fbtasks.toml"
     file.write_text(text, encoding="utf-8")
     _leave_own_settings_aside(file)
@@ -154,14 +166,10 @@ def _quoted(path: Path) -> str:
     return json.dumps(str(path), ensure_ascii=False)
 
 
-def _camera_url(camera: str, port: int) -> str:
-    return f"rtsp://{LOOPBACK}:{port}/{camera}"
-
-
-def _cameras(folder: Path, port: int) -> Child:
-    """The process that draws the clips and serves them."""
-    argv = [sys.executable, "-m", "fbtasks.sim.rtsp", "--port", str(port), "--draw", str(folder / "clips")]
-    return Child("cameras", argv, ready=lambda: _listens(port), ready_s=DRAWING_S, stop_s=5.0)
+def _cameras(port: int) -> Child:
+    """The process that plays the scenarios, and says where each can be watched."""
+    argv = [up.executable("fbtasks"), "sim", "serve", "--port", str(port), *CAMERAS]
+    return Child("cameras", argv, ready=lambda: _listens(port), ready_s=CAMERAS_START_S, stop_s=5.0)
 
 
 def _listens(port: int) -> bool:
@@ -176,18 +184,12 @@ def show(folder: Path, stop: Event, *, verbose: bool) -> None:
     logs.configure("demo", settings.log.level)
     client = connect(url(settings.up.state_port), settings.redis.timeout_s)
     narrator = Narrator(client, Keys(settings.redis.prefix), stop)
-    cameras = Supervisor([_cameras(folder, port)], stop_order=("cameras",), env=os.environ)
     try:
         click.echo(INTRODUCTION)
-        click.echo("Drawing the clips ...")
         narrator.start()
-        cameras.start(stop)
-        if not stop.is_set():
-            click.echo("Cameras: " + ", ".join(_camera_url(camera, port) for camera in CAMERAS))
-            up.run(settings, stop)
+        up.run(settings, stop, _cameras(port))
     finally:
         stop.set()
-        cameras.stop()
         narrator.join()
         client.close()
 
@@ -196,9 +198,8 @@ def show(folder: Path, stop: Event, *, verbose: bool) -> None:
 @click.option("--seconds", type=click.FloatRange(min=1), help="End after so long; default: run until Ctrl-C.")
 @click.option("--verbose", is_flag=True, help="Show the processes' logs too.")
 def command(seconds: float | None, verbose: bool) -> None:
-    """Draw two horses, watch them through the whole pipeline and tell every alert. Leaves nothing behind."""
-    if find_spec("av") is None:
-        raise ConfigError("the demonstration needs PyAV: pip install 'fbtasks[demo]'")
+    """Watch a simulated stable through the whole pipeline and tell every alert. Leaves nothing behind."""
+    need_pyav()
     stop = Event()
     with on_stop(stop.set), TemporaryDirectory(prefix="fbtasks-demo-") as folder:
         if seconds is not None:

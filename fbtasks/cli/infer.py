@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import time
+from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
@@ -13,13 +14,21 @@ from fbtasks.errors import ConfigError
 from fbtasks.gpu.catalogue import FOLDER, Catalogue
 from fbtasks.health import HealthBoard, Report, report_of
 from fbtasks.keys import TASKS_CAP, Keys
-from fbtasks.lifecycle import on_stop
+from fbtasks.lifecycle import leave, on_stop
 from fbtasks.mailbox import Mailboxes
 from fbtasks.reporter import Reporter
 from fbtasks.settings import Settings
 from fbtasks.transport import REDIS_AWAY, DeadLetters, FrameQueue, connect
 
+if TYPE_CHECKING:
+    from fbtasks.gpu.engine import Engine, Provider
+    from fbtasks.gpu.engines import Engines
+    from fbtasks.gpu.worker import Progress
+
 log = logging.getLogger(__name__)
+
+EXIT_HUNG = 75
+"""Exit code of a worker whose engine hangs (EX_TEMPFAIL): whatever supervises it starts another."""
 
 
 def model_file(settings: Settings) -> Path:
@@ -29,7 +38,7 @@ def model_file(settings: Settings) -> Path:
         ConfigError: none is set, or it is a name that is not in the list.
     """
     if settings.gpu.model is None:
-        raise ConfigError("gpu.model is not set: name the ONNX export of a YOLOv8 or YOLO11 detector (dynamic batch)")
+        raise ConfigError("gpu.model is not set: name the ONNX export of a detector, such as YOLO11 (dynamic batch)")
     return Catalogue(settings.data_dir / FOLDER).find(settings.gpu.model)
 
 
@@ -63,39 +72,64 @@ def waker(settings: Settings) -> Callable[[list[str]], None]:
     return wake
 
 
-@click.command(name="infer")
-@with_settings("infer")
-def command(settings: Settings) -> None:
-    """Take frames from Redis in batches, run the model, push raw boxes to each camera's mailbox."""
+def open_engines(settings: Settings) -> "Engines":
+    """The engine for the full input, warm, and what opens more of the same provider.
+
+    Raises:
+        ConfigError: no model is set, or it is not in the list.
+        EngineError: the model or the provider cannot be used here.
+    """
     from fbtasks.gpu.engine import open_engine
+    from fbtasks.gpu.engines import Engines
     from fbtasks.gpu.model import prepare
+
+    gpu, file, cache = settings.gpu, model_file(settings), settings.data_dir / "models"
+
+    def opened(width: int, height: int, provider: "Provider | Literal['auto']") -> "Engine":
+        engine = open_engine(
+            prepare(file, cache, top_k=gpu.candidates, input_size=(width, height)),
+            provider=provider,
+            max_batch=gpu.max_batch,
+            threads=gpu.threads,
+            precision=gpu.precision,
+            cache_dir=cache,
+        )
+        engine.warm_up()
+        return engine
+
+    full = opened(gpu.input_width, gpu.input_height, gpu.provider)
+    if gpu.input == "fixed":
+        return Engines(full)
+    provider = cast("Provider", full.provider)  # the same one, for `auto` might fall elsewhere now
+    return Engines(full, lambda width, height: opened(width, height, provider))
+
+
+def serve(settings: Settings, engines: "Engines") -> None:
+    """Work until SIGTERM or SIGINT; ends the process with `EXIT_HUNG` when a run of the model hangs."""
     from fbtasks.gpu.worker import GpuWorker
 
-    gpu = settings.gpu
-    cache = settings.data_dir / "models"
-    prepared = prepare(
-        model_file(settings), cache, top_k=gpu.candidates, input_size=(gpu.input_width, gpu.input_height)
-    )
-    engine = open_engine(
-        prepared,
-        provider=gpu.provider,
-        max_batch=gpu.max_batch,
-        threads=gpu.threads,
-        precision=gpu.precision,
-        cache_dir=cache,
-    )
-    engine.warm_up()
     keys = Keys(settings.redis.prefix)
     state = connect(settings.state_url, settings.redis.timeout_s)
+    board = HealthBoard(state, keys)
+
+    def end_hung() -> None:
+        """The report stays on the board: it tells what happened, and the next process writes one of its own."""
+        try:
+            board.write(report())
+        finally:
+            leave(EXIT_HUNG)  # whatever the board said: nothing else ends this process
+
     worker = GpuWorker(
-        engine,
+        engines,
         FrameQueue(connect(settings.frames_url, settings.redis.timeout_s), keys, settings.frames.max_length),
         Mailboxes(state, keys, length=settings.logic.mailbox_length),
         DeadLetters(state, keys),
-        max_wait_ms=gpu.max_wait_ms,
+        max_wait_ms=settings.gpu.max_wait_ms,
         max_age_s=settings.frames.max_age_s,
-        min_confidence=gpu.min_confidence,
+        min_confidence=settings.gpu.min_confidence,
         wake=waker(settings),
+        hang_s=settings.gpu.hang_s,
+        on_hang=end_hung,
     )
 
     def report() -> Report:
@@ -104,16 +138,37 @@ def command(settings: Settings) -> None:
             "gpu",
             now=time(),
             progress_at=done.batch_at,
-            facts={
-                "provider": engine.provider,
-                "model": prepared.model_id,
-                "batch": done.batch_size,
-                "run_ms": round(done.run_ms, 1),
-            },
+            facts=_facts(engines, done),
             counters=dict(done.counters),
         )
 
-    log.info("ready: %s on %s, batches of up to %d", prepared.model_id, engine.provider, engine.max_batch)
-    with on_stop(worker.stop), Reporter(HealthBoard(state, keys), report):
+    full = engines.full
+    log.info("ready: %s on %s, batches of up to %d", full.model.model_id, full.provider, full.max_batch)
+    with on_stop(worker.stop), Reporter(board, report):
         worker.run()
     log.info("stopped after %d batches", worker.progress.counters["batches"])
+    if engines.is_opening:
+        leave(0)
+
+
+def _facts(engines: "Engines", done: "Progress") -> dict[str, str | float]:
+    """Of the health report; what is not as it should be shows only while it is so."""
+    facts: dict[str, str | float] = {
+        "provider": engines.full.provider,
+        "model": engines.full.model.model_id,
+        "inputs": ",".join(f"{width}x{height}" for width, height in engines.sizes),
+        "batch": done.batch_size,
+        "run_ms": round(done.run_ms, 1),
+    }
+    if done.batch_limit < engines.full.max_batch:
+        facts["batch_limit"] = done.batch_limit
+    if done.hung is not None:
+        facts["hung"] = done.hung
+    return facts
+
+
+@click.command(name="infer")
+@with_settings("infer")
+def command(settings: Settings) -> None:
+    """Take frames from Redis in batches, run the model, push raw boxes to each camera's mailbox."""
+    serve(settings, open_engines(settings))

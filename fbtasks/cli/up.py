@@ -27,7 +27,7 @@ QUIET_LEVELS = {"WARNING", "ERROR"}
 """At these Valkey's remarks on the machine are left out too."""
 
 
-def _executable(name: str) -> str:
+def executable(name: str) -> str:
     """The command of this installation, before any other of that name on the path."""
     own = Path(sys.executable).parent / name
     found = str(own) if own.exists() else shutil.which(name)
@@ -52,10 +52,10 @@ def redis_servers(settings: Settings, env: dict[str, str]) -> list[Child]:
 
 def roles(settings: Settings, flower_port: int) -> list[Child]:
     """The commands of the pipeline, as one would type them."""
-    fbtasks = _executable("fbtasks")
+    fbtasks = executable("fbtasks")
     # Celery's banners and Flower's lists of tasks are ten times as long as all that we say at the start.
     talkative = settings.log.level == "DEBUG"
-    celery = (_executable("celery"), *([] if talkative else ["--quiet"]), "-A", "fbtasks")
+    celery = (executable("celery"), *([] if talkative else ["--quiet"]), "-A", "fbtasks")
     level = f"--loglevel={settings.log.level}"
     flower_level = f"--logging={'info' if talkative else 'error'}"
     concurrency = f"--concurrency={settings.up.concurrency}"
@@ -68,8 +68,8 @@ def roles(settings: Settings, flower_port: int) -> list[Child]:
     ]
 
 
-def run(settings: Settings, stop: Event) -> None:
-    """Start everything, keep it running until `stop`, end it in order.
+def run(settings: Settings, stop: Event, *before: Child) -> None:
+    """Start everything, what stands `before` the pipeline first; keep it running until `stop`, end it in order.
 
     Raises:
         ConfigError: a port or the data folder is taken, a command is missing, or a setting would make a child end at
@@ -81,7 +81,7 @@ def run(settings: Settings, stop: Event) -> None:
     open_store(settings.store_url).close()
     _refuse_no_model(model_file(settings))
     with claimed(settings.data_dir):
-        _run(settings, stop)
+        _run(settings, stop, *before)
 
 
 def _refuse_no_model(file: Path) -> None:
@@ -89,11 +89,11 @@ def _refuse_no_model(file: Path) -> None:
         raise ConfigError(f"gpu.model: there is no file {file.absolute()}")
 
 
-def _run(settings: Settings, stop: Event) -> None:
+def _run(settings: Settings, stop: Event, *before: Child) -> None:
     env = dict(os.environ)
     servers = redis_servers(settings, env)
     flower_port = port_or_free(settings.up.flower_port, "up.flower_port")
-    supervisor = Supervisor([*servers, *roles(settings, flower_port)], stop_order=STOP_ORDER, env=env)
+    supervisor = Supervisor([*before, *servers, *roles(settings, flower_port)], stop_order=STOP_ORDER, env=env)
     try:
         supervisor.start(stop)
         click.echo(f"Flower: http://{LOOPBACK}:{flower_port}", err=True)

@@ -11,6 +11,7 @@ import msgspec
 from redis import Redis
 
 from fbtasks.cli import with_settings
+from fbtasks.cli.files import OutputFile
 from fbtasks.keys import Keys
 from fbtasks.latency import percentiles
 from fbtasks.lifecycle import on_stop
@@ -65,7 +66,7 @@ def measure(redis: Redis, keys: Keys, seconds: float, stop: Event) -> tuple[Tall
 
 @click.command(name="watch")
 @click.option("--seconds", type=click.FloatRange(min=1), default=10.0, show_default=True, help="How long to listen.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the figures to this file too.")
+@click.option("--json", "json_file", type=OutputFile(), help="Write the figures to this file too.")
 @with_settings("watch")
 def command(settings: Settings, seconds: float, json_file: Path | None) -> None:
     """Print each camera's analysed frame rate, and p50, p95 and p99 of every stage from capture to decision."""

@@ -3,6 +3,8 @@
 Two buffers of `max_batch` pictures: decoded frames gather in one of them until the engine asks for it. The engine goes
 first: once it asks and at least one frame is there or on its way, the next ones go into the other buffer. So an idle
 engine never waits for a batch to fill (beyond `max_wait_s`), and a busy one finds all that came meanwhile.
+
+All pictures of a batch are of one size, that of the first.
 """
 
 import threading
@@ -35,14 +37,14 @@ class Assembly:
 
     Args:
         max_batch: pictures in a batch at most.
-        height, width: of the model's input, in pixels.
+        height, width: of the largest pictures, in pixels.
         max_wait_s: how long a batch that is not full waits for more frames once the engine is idle.
     """
 
     def __init__(self, max_batch: int, height: int, width: int, *, max_wait_s: float) -> None:
         self._max_batch = max_batch
         self._max_wait_s = max_wait_s
-        self._open = np.empty((max_batch, height, width, 3), np.uint8)
+        self._open = np.empty(max_batch * height * width * 3, np.uint8)
         self._lent = np.empty_like(self._open)
         self._places: list[Place] = []
         self._decoding = 0
@@ -56,14 +58,27 @@ class Assembly:
         """Whether no more frames are taken in."""
         return self._closed
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Width and height of the pictures in the open batch; None while it is empty and takes any."""
+        places = self._places
+        return places[0].taken.size if places else None
+
+    def await_empty(self, timeout_s: float) -> None:
+        """Wait for the engine to take the open batch, so that pictures of another size have their turn."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._places, timeout_s)
+
     def room(self, timeout_s: float) -> int:
-        """How many frames fit now; waits up to `timeout_s` for there to be any room."""
+        """How many frames fit now, of the size of the open batch; waits up to `timeout_s` for any room."""
         with self._changed:
             self._changed.wait_for(self._has_room, timeout_s)
             return self._max_batch - len(self._places) if self._has_room() else 0
 
     def place(self, taken: Taken) -> Place | None:
         """The next free place, in the order of the calls; blocks while there is none. For one thread.
+
+        The frames of one open batch must all be of one size.
 
         None once closed, and the frame is dropped: only a worker that has lost a part closes before the last frame,
         and then nobody may be there to make room.
@@ -73,7 +88,7 @@ class Assembly:
             if self._closed:
                 return None
             self._first_at = self._first_at if self._places else monotonic()
-            place = Place(taken, self._open[len(self._places)])
+            place = Place(taken, _pictures(self._open, taken.size)[len(self._places)])
             self._places.append(place)
             self._decoding += 1
             return place
@@ -101,8 +116,9 @@ class Assembly:
             self._open, self._lent = self._lent, self._open
             self._changed.notify_all()
             good = [number for number, place in enumerate(places) if place.good]
+            lent = _pictures(self._lent, places[0].taken.size)
             # Only where a frame between others was of no use are pictures copied.
-            pictures = self._lent[: len(good)] if len(good) == len(places) else self._lent[good]
+            pictures = lent[: len(good)] if len(good) == len(places) else lent[good]
             return [places[number].taken for number in good], pictures
 
     def close(self) -> None:
@@ -133,3 +149,10 @@ class Assembly:
         if not self._places or self._decoding:
             return None
         return max(0.0, self._first_at + self._max_wait_s - monotonic())
+
+
+def _pictures(buffer: Pictures, size: tuple[int, int]) -> Pictures:
+    """The buffer as pictures `[B, H, W, 3]` of this width and height, as many as it holds."""
+    width, height = size
+    picture = height * width * 3
+    return buffer[: len(buffer) // picture * picture].reshape(-1, height, width, 3)

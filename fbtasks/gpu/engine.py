@@ -46,6 +46,7 @@ class Engine(Protocol):
 
         Raises:
             ValueError: the array is of another type or shape.
+            OutOfDeviceMemory: the batch is too large for what memory there is now.
         """
 
     def warm_up(self) -> None:

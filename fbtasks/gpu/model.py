@@ -5,26 +5,28 @@ the detector runs: uint8 pixels go to the device, a few kilobytes come back.
 """
 
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper
 
-from fbtasks.gpu.heads import CLASS_ID, CONFIDENCE, PREFIX, XYXY, Reduction, recognise
+from fbtasks.gpu.graph_cache import kept
+from fbtasks.gpu.heads import CLASS_ID, CONFIDENCE, XYXY, Pixels, Reduction, recognise
+from fbtasks.gpu.heads.graph import Nodes
 from fbtasks.gpu.source_model import BATCH, SourceModel, parse, read_file
 
 FRAMES = "frames"
 """Name of a prepared graph's input."""
 
-GRAPH_VERSION = 1
-"""Counts changes of the graph that is built here; with a new number nothing old is taken from the cache."""
+GRAPH_VERSION = 2
+"""Counts changes of the graphs that are built here and in `half.py`; a new number takes nothing old from the cache."""
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedModel:
-    """A graph ready to run: `frames` uint8 `[B, H, W, 3]` RGB in, `xyxy`, `confidence` and `class_id` out.
+    """A graph ready to run: `frames` uint8 `[B, H, W, 3]` in; `xyxy`, `confidence` and `class_id` out.
+
+    The pictures are RGB, whatever the detector itself wants.
 
     Attributes:
         path: of the prepared ONNX file.
@@ -68,22 +70,21 @@ def prepare(
     model_id = f"{model_path.stem}-{digest[:8]}"
     key = hashlib.sha256(f"{digest} {GRAPH_VERSION} {reduction.candidates} {width}x{height}".encode()).hexdigest()
     path = cache_dir / f"{model_id}-{width}x{height}-{key[:16]}.onnx"
-    if not _is_intact(path):
-        _store(path, _assemble(source, reduction).SerializeToString())
+    kept(path, lambda: _assemble(source, head.pixels, reduction).SerializeToString())
     return PreparedModel(
         path, names, width, height, reduction.candidates, model_id, source.export.metadata.get("license")
     )
 
 
-def _assemble(source: SourceModel, reduction: Reduction) -> ModelProto:
+def _assemble(source: SourceModel, pixels: Pixels, reduction: Reduction) -> ModelProto:
     """The detector between its preprocessing and the reduction of its output."""
     graph = source.model.graph
     width, height = (source.picture.type.tensor_type.shape.dim[axis].dim_value for axis in (3, 2))
+    preprocessing = _preprocessing(source, pixels)
     detector = list(graph.node)
     del graph.node[:]
-    graph.node.extend([*_preprocessing(source), *detector, *reduction.nodes])
-    graph.initializer.extend(reduction.constants)
-    graph.initializer.append(helper.make_tensor(f"{PREFIX}white", TensorProto.FLOAT, [], [255.0]))
+    graph.node.extend([*preprocessing.nodes, *detector, *reduction.nodes])
+    graph.initializer.extend([*preprocessing.constants, *reduction.constants])
     graph.input.remove(source.picture)
     graph.input.append(helper.make_tensor_value_info(FRAMES, TensorProto.UINT8, [BATCH, height, width, 3]))
     del graph.output[:]
@@ -98,47 +99,18 @@ def _assemble(source: SourceModel, reduction: Reduction) -> ModelProto:
     return source.model
 
 
-def _preprocessing(source: SourceModel) -> list[NodeProto]:
+def _preprocessing(source: SourceModel, wanted: Pixels) -> Nodes:
     """From `frames` to the detector's own input.
 
     Divides by 255 rather than multiplying by its inverse, as Ultralytics does: the same last bit. The cast comes first
     because TensorRT takes bytes only into a cast.
     """
-    element = source.picture.type.tensor_type.elem_type
-    pixels, scaled, planes = f"{PREFIX}pixels", f"{PREFIX}scaled", f"{PREFIX}planes"
-    return [
-        helper.make_node("Cast", [FRAMES], [pixels], name=f"{pixels}/Cast", to=TensorProto.FLOAT),
-        helper.make_node("Div", [pixels, f"{PREFIX}white"], [scaled], name=f"{scaled}/Div"),
-        helper.make_node("Transpose", [scaled], [planes], name=f"{planes}/Transpose", perm=[0, 3, 1, 2]),
-        helper.make_node("Cast", [planes], [source.picture.name], name=f"{planes}/Cast", to=element),
-    ]
-
-
-def _is_intact(path: Path) -> bool:
-    """Whether the cached file is there and is what was once written, by the digest beside it."""
-    try:
-        return _digest_path(path).read_text() == hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def _store(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _replace(path, content)
-    _replace(_digest_path(path), hashlib.sha256(content).hexdigest().encode())
-
-
-def _digest_path(path: Path) -> Path:
-    return path.with_suffix(".sha256")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write the file so that another process sees all of it or the old one."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    graph = Nodes(source.export.opset)
+    pixels = graph.add("Cast", [FRAMES], "pixels", to=TensorProto.FLOAT)
+    if wanted is Pixels.RGB_TO_ONE:
+        pixels = graph.add("Div", [pixels, graph.floats("white", 255.0)], "scaled")
+    else:
+        pixels = graph.add("Gather", [pixels, graph.ints("blue_first", [2, 1, 0])], "swapped", axis=3)
+    planes = graph.add("Transpose", [pixels], "planes", perm=[0, 3, 1, 2])
+    graph.output("Cast", [planes], source.picture.name, to=source.picture.type.tensor_type.elem_type)
+    return graph

@@ -10,7 +10,7 @@ import io
 import logging
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,20 +21,23 @@ from numpy.typing import NDArray
 from fbtasks.detections import BatchCandidates
 from fbtasks.errors import ProviderUnavailable
 from fbtasks.gpu.frames import check_frames
+from fbtasks.gpu.half import HEAVY, half_graph
 from fbtasks.gpu.heads import CLASS_ID, CONFIDENCE, XYXY
+from fbtasks.gpu.memory import memory_faults
 from fbtasks.gpu.model import FRAMES, PreparedModel
 
 log = logging.getLogger(__name__)
 
 TENSORRT, CUDA, CPU = "TensorrtExecutionProvider", "CUDAExecutionProvider", "CPUExecutionProvider"
 
-_HEAVY = {"Conv", "FusedConv", "ConvTranspose", "MatMul", "Gemm"}
-"""Operators that make the cost of a detector. Shape arithmetic may stay on the CPU, and CUDA leaves it there."""
+_HEAVY = HEAVY | {"FusedConv"}
+"""Operators that must not run elsewhere. Shape arithmetic may stay on the CPU, and CUDA leaves it there."""
 
 _NEEDS = {
     CUDA: "it needs CUDA 13 and cuDNN 9: pip install 'onnxruntime-gpu[cuda,cudnn]'",
     TENSORRT: "it needs TensorRT 10 besides CUDA 13: pip install tensorrt-cu13, its libraries on LD_LIBRARY_PATH",
 }
+OUTPUTS = [XYXY, CONFIDENCE, CLASS_ID]
 _ERROR_SEVERITY = 3
 
 # Below that ONNX Runtime warns of every machine that has no GPU, when it looks for one.
@@ -43,17 +46,25 @@ ort.set_default_logger_severity(_ERROR_SEVERITY)
 
 @dataclass(frozen=True, slots=True)
 class OnnxEngine:
-    """An engine on an ONNX Runtime session; see `fbtasks.gpu.engine.Engine`."""
+    """An engine on an ONNX Runtime session; see `fbtasks.gpu.engine.Engine`.
+
+    Attributes:
+        device: where its input lies, as ONNX Runtime calls it: cpu or cuda.
+        inputs: memory for a batch of each size on that device, taken at the first run of that size and kept.
+    """
 
     session: ort.InferenceSession
     model: PreparedModel
     provider: str
     max_batch: int
+    device: str = "cpu"
+    inputs: dict[int, Any] = field(default_factory=dict)
 
     def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
         """All pictures at once."""
         check_frames(frames, self.model, self.max_batch)
-        xyxy, confidence, class_id = self.session.run([XYXY, CONFIDENCE, CLASS_ID], {FRAMES: frames})
+        with memory_faults():
+            xyxy, confidence, class_id = self._run_bound(frames) if self.device != "cpu" else self._run(frames)
         return BatchCandidates(xyxy, confidence, class_id)
 
     def warm_up(self) -> None:
@@ -61,6 +72,23 @@ class OnnxEngine:
         sizes = range(self.max_batch, 0, -1) if self.provider != "cpu" else (self.max_batch, 1)
         for size in sizes:
             self.run(np.zeros((size, self.model.input_height, self.model.input_width, 3), np.uint8))
+
+    def _run(self, frames: NDArray[np.uint8]) -> Any:
+        return self.session.run(OUTPUTS, {FRAMES: frames})
+
+    def _run_bound(self, frames: NDArray[np.uint8]) -> Any:
+        """One copy to memory of the device that is there already, and the few candidates back."""
+        pictures = self.inputs.get(len(frames))
+        if pictures is None:
+            pictures = ort.OrtValue.ortvalue_from_shape_and_type(list(frames.shape), np.uint8, self.device, 0)
+            self.inputs[len(frames)] = pictures
+        pictures.update_inplace(np.ascontiguousarray(frames))
+        binding = self.session.io_binding()
+        binding.bind_ortvalue_input(FRAMES, pictures)
+        for name in OUTPUTS:
+            binding.bind_output(name, "cpu")
+        self.session.run_with_iobinding(binding)
+        return binding.copy_outputs_to_cpu()
 
 
 def open_cpu(model: PreparedModel, max_batch: int, threads: int) -> OnnxEngine:
@@ -74,12 +102,21 @@ def open_cpu(model: PreparedModel, max_batch: int, threads: int) -> OnnxEngine:
 
 
 def open_cuda(model: PreparedModel, max_batch: int, half: bool) -> OnnxEngine:
-    """An engine on the CUDA provider; `half` allows TF32.
+    """An engine on the CUDA provider; `half` runs the graph in float16, see `fbtasks.gpu.half`.
+
+    A model for whose float16 form CUDA lacks a kernel runs in float32, and the log says so.
 
     Raises:
         ProviderUnavailable: the provider does not run the model here.
     """
-    return OnnxEngine(_gpu_session(model, [_cuda(half)]), model, "cuda", max_batch)
+    require_build_and_driver(CUDA)
+    providers = [(CUDA, cuda_options(half))]
+    if half:
+        try:
+            return OnnxEngine(_gpu_session(half_graph(model.path), providers), model, "cuda", max_batch, "cuda")
+        except Exception as error:  # noqa: BLE001 - if the fault is not the form's, it comes again below
+            log.warning("the model does not run on CUDA in half precision, trying float32: %s", error)
+    return OnnxEngine(_gpu_session(model.path, providers), model, "cuda", max_batch, "cuda")
 
 
 def open_tensorrt(model: PreparedModel, max_batch: int, half: bool, cache_dir: Path) -> OnnxEngine:
@@ -91,10 +128,12 @@ def open_tensorrt(model: PreparedModel, max_batch: int, half: bool, cache_dir: P
     Raises:
         ProviderUnavailable: the provider does not run the model here.
     """
+    require_build_and_driver(TENSORRT)
     cache = cache_dir / "tensorrt" / f"{model.path.stem}-b{max_batch}-{'half' if half else 'float32'}"
     options = tensorrt_options(model, max_batch, half, cache)
     cache.mkdir(parents=True, exist_ok=True)
-    return OnnxEngine(_gpu_session(model, [(TENSORRT, options), _cuda(half)]), model, "tensorrt", max_batch)
+    session = _gpu_session(model.path, [(TENSORRT, options), (CUDA, cuda_options(half))])
+    return OnnxEngine(session, model, "tensorrt", max_batch, "cuda")
 
 
 def tensorrt_options(model: PreparedModel, max_batch: int, half: bool, cache: Path) -> dict[str, str]:
@@ -116,20 +155,29 @@ def tensorrt_options(model: PreparedModel, max_batch: int, half: bool, cache: Pa
     }
 
 
-def _cuda(half: bool) -> tuple[str, dict[str, str]]:
-    return CUDA, {"use_tf32": "1" if half else "0"}
+def cuda_options(half: bool) -> dict[str, str]:
+    """Options of the CUDA provider.
+
+    The arena grows by what is asked and not to the next power of two: sessions for several sizes of picture share the
+    device. Every batch size is warmed, so cuDNN may search for the fastest kernels of each.
+    """
+    return {
+        "use_tf32": "1" if half else "0",
+        "arena_extend_strategy": "kSameAsRequested",
+        "cudnn_conv_algo_search": "EXHAUSTIVE",
+        "cudnn_conv_use_max_workspace": "1",
+    }
 
 
-def _gpu_session(model: PreparedModel, providers: list[tuple[str, dict[str, str]]]) -> ort.InferenceSession:
+def _gpu_session(path: Path, providers: list[tuple[str, dict[str, str]]]) -> ort.InferenceSession:
     """A session that runs on the first of `providers`, or none."""
     wanted = providers[0][0]
-    _require_build_and_driver(wanted)
     _preload_libraries()
     options = ort.SessionOptions()
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     try:
         # Without `enable_fallback=0` a run that fails on the GPU is repeated on the CPU, and all later ones stay there.
-        session = ort.InferenceSession(str(model.path), options, providers=providers, enable_fallback=0)
+        session = ort.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
     except Exception as error:  # ONNX Runtime's errors have no common base of their own
         raise ProviderUnavailable(f"{wanted} does not start ({_missing_library(wanted)}); {_NEEDS[wanted]}") from error
     require_placement(session, wanted)
@@ -161,7 +209,12 @@ def heavy_nodes(session: ort.InferenceSession) -> Counter[str]:
     )
 
 
-def _require_build_and_driver(wanted: str) -> None:
+def require_build_and_driver(wanted: str) -> None:
+    """Check that there is any point in trying.
+
+    Raises:
+        ProviderUnavailable: there is none; the message says why.
+    """
     if wanted not in ort.get_available_providers():
         raise ProviderUnavailable(f"this ONNX Runtime is built without {wanted}: pip install onnxruntime-gpu")
     driver = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"

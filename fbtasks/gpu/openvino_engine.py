@@ -14,6 +14,7 @@ from fbtasks.detections import BatchCandidates
 from fbtasks.errors import ProviderUnavailable
 from fbtasks.gpu.frames import check_frames
 from fbtasks.gpu.heads import CLASS_ID, CONFIDENCE, XYXY
+from fbtasks.gpu.memory import memory_faults
 from fbtasks.gpu.model import FRAMES, PreparedModel
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class OpenVinoEngine:
     def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
         """See `fbtasks.gpu.engine.Engine.run`; the results are copies, for the next run overwrites OpenVINO's own."""
         check_frames(frames, self.model, self.max_batch)
-        self.request.infer({FRAMES: frames}, share_inputs=True)
+        with memory_faults():
+            self.request.infer({FRAMES: frames}, share_inputs=True)
         xyxy, confidence, class_id = (self.request.get_tensor(name).data for name in (XYXY, CONFIDENCE, CLASS_ID))
         return BatchCandidates(xyxy.copy(), confidence.copy(), class_id.astype(np.int32))
 

@@ -7,6 +7,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from fbtasks.errors import BadMessage
+from fbtasks.frame import PAD_VALUE, margin
 
 Jpeg = bytes | memoryview
 
@@ -37,18 +38,25 @@ def decode_into(data: Jpeg, out: NDArray[np.uint8]) -> None:
     """Decode a JPEG into a place of the batch; other threads run meanwhile, the decoder gives up the GIL.
 
     Args:
-        data: the JPEG, colour or grey, of exactly the size of `out`.
+        data: the JPEG, colour or grey; one that is smaller than `out` lies in its middle, with a grey border.
         out: uint8 `[H, W, 3]`, contiguous; filled with RGB. After an error its content is undefined.
 
     Raises:
-        BadMessage: the data is no JPEG, of another size, truncated or corrupt. A wrong size is found without decoding.
+        BadMessage: the data is no JPEG, too large, truncated or corrupt. A wrong size is found without decoding.
     """
-    width, height = jpeg_size(data)
+    size = width, height = jpeg_size(data)
     wanted_height, wanted_width = out.shape[:2]
-    if (width, height) != (wanted_width, wanted_height):
-        raise BadMessage(f"the picture is {width}x{height}, this model wants {wanted_width}x{wanted_height}")
+    if width > wanted_width or height > wanted_height:
+        raise BadMessage(f"the picture is {width}x{height}, this model takes {wanted_width}x{wanted_height} at most")
+    if size != (wanted_width, wanted_height):
+        left, top = margin(size, (wanted_width, wanted_height))
+        out[:] = PAD_VALUE
+        out = out[top : top + height, left : left + width]
     try:
-        simplejpeg.decode_jpeg(data, "RGB", buffer=out, strict=True)
+        if out.flags.c_contiguous:
+            simplejpeg.decode_jpeg(data, "RGB", buffer=out, strict=True)
+        else:
+            out[:] = simplejpeg.decode_jpeg(data, "RGB", strict=True)
     except ValueError as error:
         kind = "corrupt" if bytes(data[-2:]) == _END_OF_IMAGE else "truncated"
         raise BadMessage(f"{kind} JPEG: {error}") from error

@@ -25,7 +25,7 @@ class SourceModel:
 
     Attributes:
         model: the graph, with inferred shapes.
-        picture: its input, float32 or float16 `[batch, 3, height, width]`, RGB, 0 to 1.
+        picture: its input, float32 or float16 `[batch, 3, height, width]`.
         export: what it says of itself.
     """
 
@@ -71,7 +71,9 @@ def parse(content: bytes, name: str, width: int, height: int) -> SourceModel:
     )
     model = _infer_shapes(model, name)
     outputs = {_as_float(model, output): shape_of(output) for output in model.graph.output}
-    return SourceModel(model, _picture_input(model), Export(outputs, metadata, opset_of(model)))
+    operators = frozenset(node.op_type for node in model.graph.node)
+    export = Export(outputs, metadata, opset_of(model), width, height, operators)
+    return SourceModel(model, _picture_input(model), export)
 
 
 def decode(content: bytes, name: str) -> ModelProto:

@@ -3,6 +3,10 @@
 The gathering thread takes frames from Redis, and a few more threads decode them into the open batch; the calling thread
 runs the model on the batch before; the publishing thread sends the results of the batch before that. All of them spend
 their time outside the interpreter's lock. Redis being away costs frames, which are counted, and nothing else.
+
+Several workers may share the list. Each takes what it can run next; only of a backlog, frames that waited there for
+longer than a few runs take, does it take more, to choose the freshest. (Clocks of producers and workers must agree, as
+for the age limit.) Two results of one camera may overtake each other then, and the logic drops the late one.
 """
 
 import logging
@@ -12,17 +16,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from time import monotonic, time
+from time import monotonic, sleep, time
 
 from fbtasks.detections import BatchCandidates
 from fbtasks.errors import BadMessage
 from fbtasks.gpu.assembly import Assembly, Pictures, Place
 from fbtasks.gpu.batcher import Batcher, Taken
-from fbtasks.gpu.engine import Engine, cores
-from fbtasks.gpu.preprocess import decode_into
+from fbtasks.gpu.engine import cores
+from fbtasks.gpu.engines import Engines
+from fbtasks.gpu.preprocess import decode_into, jpeg_size
+from fbtasks.gpu.runner import Runner
+from fbtasks.gpu.watchdog import Watchdog
 from fbtasks.mailbox import Mailboxes
 from fbtasks.transport import REDIS_AWAY, DeadLetters, FrameQueue
-from fbtasks.wire import Result, decode_frame, encode
+from fbtasks.wire import Frame, Result, decode_frame, encode
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +40,16 @@ POLL_S = 0.5
 AWAY_PAUSE_S = 0.2
 MOST_DECODERS = 8
 """One thread decodes some 800 pictures of 640x640 a second; more than these would wait for the interpreter's lock."""
+OTHER_SIZE_S = 0.01
+"""How often new frames are fetched while those that wait are of another size than the open batch."""
+BACKLOG_RUNS = 4.0
+"""Frames that waited in the list for longer than so many runs are a backlog: one that its workers do not work off."""
+BACKLOG_STEP = 8
+"""Frames at least that are taken at once from a backlog."""
+FLUSH_S = 1.0
+"""How long a worker whose engine hangs waits for what it has analysed before to be published."""
+FINISHED = ("results", "results_dropped", "frames_refused", "frames_stale", "frames_superseded")
+"""Counters of what became of the frames that were taken; the rest is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,24 +68,31 @@ class Progress:
         batch_at: when the last batch was published, unix seconds.
         batch_size: size of the last batch.
         run_ms: time of the last run of the model, milliseconds.
+        batch_limit: the largest batch that fits into the device's memory at present.
+        hung: of a worker that is about to end because its engine hangs, what happened.
     """
 
     counters: "Counter[str]"
+    batch_limit: int
     batch_at: float | None = None
     batch_size: int = 0
     run_ms: float = 0.0
+    hung: str | None = None
 
 
 class GpuWorker:
-    """One engine, fed from one frame list. `run` blocks until `stop`, then finishes what it holds.
+    """One model, fed from one frame list. `run` blocks until `stop`, then finishes what it holds.
 
     Args:
         wake: called with the cameras that were asleep; sends a task for each.
+        hang_s: a run that takes longer than this and ten times its usual time counts as hung.
+        on_hang: called then from another thread, when all is counted and published that can be; it must end the
+            process, for nothing else ends such a run.
     """
 
     def __init__(
         self,
-        engine: Engine,
+        engines: Engines,
         frames: FrameQueue,
         mailboxes: Mailboxes,
         dead: DeadLetters,
@@ -77,24 +101,29 @@ class GpuWorker:
         max_age_s: float,
         min_confidence: float,
         wake: Callable[[list[str]], None],
+        hang_s: float,
+        on_hang: Callable[[], None],
     ) -> None:
-        self._engine = engine
+        self._engines = engines
         self._frames = frames
         self._mailboxes = mailboxes
         self._dead = dead
-        self._max_batch = engine.max_batch
+        self._max_batch = engines.full.max_batch
         self._min_confidence = min_confidence
         self._wake = wake
         self._batcher = Batcher(max_age_s=max_age_s)
-        model = engine.model
+        self._on_hang = on_hang
+        self._model = engines.full.model
+        self._watchdog = Watchdog(hang_s, self._hangs)
+        self._runner = Runner(self._max_batch, self._watchdog)
         self._assembly = Assembly(
-            engine.max_batch, model.input_height, model.input_width, max_wait_s=max_wait_ms / 1000
+            self._max_batch, self._model.input_height, self._model.input_width, max_wait_s=max_wait_ms / 1000
         )
-        self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, engine.max_batch, cores()), DECODE)
+        self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, self._max_batch, cores()), DECODE)
         self._done: queue.Queue[_Done | None] = queue.Queue(maxsize=2)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
-        self.progress = Progress(Counter())
+        self.progress = Progress(Counter(), self._max_batch)
 
     def stop(self) -> None:
         """Ask `run` to finish; safe in a signal handler."""
@@ -109,8 +138,9 @@ class GpuWorker:
         gathering = self._thread("gather", self._gather, then=self._assembly.close)
         publishing = self._thread("publish", self._publish, then=self._assembly.close)
         try:
-            while (batch := self._assembly.take()) is not None and self._failure is None:
-                self._hand_over(self._infer(*batch), publishing)
+            with self._watchdog:
+                while (batch := self._assembly.take()) is not None and self._failure is None:
+                    self._hand_over(self._infer(*batch), publishing)
         finally:
             self._stop.set()
             self._assembly.close()
@@ -143,7 +173,7 @@ class GpuWorker:
             if not room:
                 continue
             try:
-                self._fetch()
+                self._fetch(room)
             except REDIS_AWAY as error:
                 if not away:
                     log.warning("no frames: Redis is away (%s)", error)
@@ -157,33 +187,49 @@ class GpuWorker:
         while len(self._batcher) and not self._assembly.closed:
             self._decode(self._assembly.room(POLL_S))
 
-    def _fetch(self) -> None:
-        """Take what has come. A full answer means a backlog: then take all of it, to choose the freshest."""
-        if not len(self._batcher):
-            messages = self._frames.take(self._max_batch, POLL_S)
-            self._read(messages)
-            if len(messages) < self._max_batch:
-                return
-        self._read(self._frames.drain())
+    def _fetch(self, room: int) -> None:
+        """Take as many frames as there is room for, and the whole of a backlog, to choose the freshest."""
+        messages = self._frames.drain(room) if len(self._batcher) else self._frames.take(room, POLL_S)
+        asked = room
+        while self._read(messages) > BACKLOG_RUNS * self.progress.run_ms / 1000 and len(messages) == asked:
+            asked = max(BACKLOG_STEP, self._max_batch)
+            messages = self._frames.drain(asked)
 
-    def _read(self, messages: list[bytes]) -> None:
+    def _read(self, messages: list[bytes]) -> float:
+        """Frames for the batcher; returns for how many seconds the newest of them lay in the list."""
         taken_at = time()
         refused: list[tuple[str, bytes]] = []
+        newest = 0.0
         for message in messages:
             try:
-                self._batcher.add([Taken(decode_frame(message), message, taken_at)])
+                taken = self._taken(message, taken_at)
             except BadMessage as error:
                 refused.append((str(error), message))
+            else:
+                self._batcher.add([taken])
+                newest = max(newest, taken.frame.sent_at)
         self.progress.counters["frames_taken"] += len(messages)
         self._bury(refused)
+        return taken_at - newest
+
+    def _taken(self, message: bytes, taken_at: float) -> Taken:
+        frame = decode_frame(message)
+        try:
+            own = jpeg_size(frame.jpeg)
+            size = self._engines.size_for(*own)
+        except BadMessage as error:
+            raise BadMessage(_of(frame, error)) from error
+        return Taken(frame, message, taken_at, size, frame.letterbox.inside(own, size))
 
     def _decode(self, room: int) -> None:
-        choice = self._batcher.choose(room, time())
+        choice = self._batcher.choose(room, time(), self._assembly.size)
         self.progress.counters["frames_stale"] += choice.stale
         self.progress.counters["frames_superseded"] += choice.superseded
         places = filter(None, map(self._assembly.place, choice.batch))
         faults = [self._decoders.submit(self._fill, place) for place in places]
         self._bury([fault for done in faults if (fault := done.result()) is not None])
+        if not choice.batch and len(self._batcher):
+            self._assembly.await_empty(OTHER_SIZE_S)
 
     def _fill(self, place: Place) -> tuple[str, bytes] | None:
         """Decode one frame into its place; returns the reason and the message of one that cannot be."""
@@ -192,7 +238,7 @@ class GpuWorker:
             decode_into(frame.jpeg, place.picture)
             good = True
         except BadMessage as error:
-            return f"camera {frame.camera_id}, frame {frame.seq}: {error}", place.taken.message
+            return _of(frame, error), place.taken.message
         finally:
             self._assembly.settle(place, good=good)
         return None
@@ -211,9 +257,25 @@ class GpuWorker:
 
     def _infer(self, frames: list[Taken], pictures: Pictures) -> _Done:
         began = monotonic()
-        candidates = self._engine.run(pictures)
+        try:
+            candidates = self._runner.run(self._engines[frames[0].size], pictures)
+        finally:
+            self.progress.batch_limit = self._runner.limit.limit
+            self.progress.counters["memory_faults"] = self._runner.memory_faults
         self.progress.run_ms = (monotonic() - began) * 1000
         return _Done(frames, candidates, time())
+
+    def _hangs(self, what: str) -> None:
+        """Save what can be saved; the engine's thread will not come back."""
+        self._stop.set()
+        deadline = monotonic() + FLUSH_S
+        while self._done.unfinished_tasks and monotonic() < deadline:
+            sleep(0.01)
+        told = self.progress.counters
+        told["frames_lost"] = told["frames_taken"] - sum(told[name] for name in FINISHED)
+        self.progress.hung = what
+        log.critical("%s; %d frames are lost, this worker ends to be replaced", what, told["frames_lost"])
+        self._on_hang()
 
     def _hand_over(self, done: _Done | None, publishing: threading.Thread) -> None:
         """Wait for room in the publishing thread's queue, unless that thread is no more."""
@@ -228,35 +290,44 @@ class GpuWorker:
 
     def _publish(self) -> None:
         while (done := self._done.get()) is not None:
-            results = self._results(done)
-            try:
-                delivered = self._mailboxes.push(results)
-            except REDIS_AWAY as error:
-                self.progress.counters["results_dropped"] += len(done.frames)
-                log.warning("%d results dropped: Redis is away (%s)", len(done.frames), error)
-                continue
-            self.progress.counters["results_cut"] += sum(told.dropped for told in delivered.values())
-            self.progress.counters["results"] += len(done.frames)
-            self.progress.counters["batches"] += 1
-            self.progress.batch_size = len(done.frames)
-            self.progress.batch_at = time()
-            asleep = [camera_id for camera_id, told in delivered.items() if told.wake]
-            if asleep:
-                self._wake(asleep)
+            self._send(done)
+            self._done.task_done()
+
+    def _send(self, done: _Done) -> None:
+        results = self._results(done)
+        try:
+            delivered = self._mailboxes.push(results)
+        except REDIS_AWAY as error:
+            self.progress.counters["results_dropped"] += len(done.frames)
+            log.warning("%d results dropped: Redis is away (%s)", len(done.frames), error)
+            return
+        self.progress.counters["results_cut"] += sum(told.dropped for told in delivered.values())
+        self.progress.counters["results"] += len(done.frames)
+        self.progress.counters["batches"] += 1
+        self.progress.batch_size = len(done.frames)
+        self.progress.batch_at = time()
+        asleep = [camera_id for camera_id, told in delivered.items() if told.wake]
+        if asleep:
+            self._wake(asleep)
 
     def _results(self, done: _Done) -> dict[str, list[bytes]]:
         results: dict[str, list[bytes]] = defaultdict(list)
         for index, taken in enumerate(done.frames):
             frame = taken.frame
             boxes = done.candidates.of(index, self._min_confidence)
-            boxes = type(boxes)(frame.letterbox.to_source(boxes.xyxy), boxes.confidence, boxes.class_id)
+            boxes = type(boxes)(taken.letterbox.to_source(boxes.xyxy), boxes.confidence, boxes.class_id)
             result = Result.of(
                 frame,
                 boxes,
-                names=self._engine.model.names,
-                model_id=self._engine.model.model_id,
+                names=self._model.names,
+                model_id=self._model.model_id,
                 taken_at=taken.taken_at,
                 inferred_at=done.inferred_at,
             )
             results[frame.camera_id].append(encode(result))
         return results
+
+
+def _of(frame: Frame, error: BadMessage) -> str:
+    """The reason for a dead letter."""
+    return f"camera {frame.camera_id}, frame {frame.seq}: {error}"

@@ -13,34 +13,41 @@ a stall with one horse that is the same horse. One that was in view together wit
 watches for `lost_clear_after_s` without that happening, an open alert is cleared, saying so; the time it had added up
 stays behind as a pending episode. A horse that lies where the model cannot see it is thus not timed from nothing when
 it is seen again, and one that had left comes back on its feet, which ends the timer.
+
+A rule about the camera as a whole has one episode at a time, which is never lost. While the camera is blind, only these
+rules are asked; the others stand still.
 """
 
-from typing import get_args
+from typing import Any
 
 import msgspec
 
-from fbtasks.alert import Alert, Event, Severity, alert_id, episode_id
+from fbtasks.alert import SEVERITIES, Alert, Event, Severity, alert_id, episode_id
+from fbtasks.logic.localtime import Zone, within
+from fbtasks.logic.moment import SEEN_AS
 from fbtasks.logic.rules import Rule
-from fbtasks.logic.rules.base import Evidence
-from fbtasks.logic.smoother import MAX_GAP_S, Reading
-from fbtasks.logic.tracker import Track
+from fbtasks.logic.rules.base import CameraRule, Evidence, TrackRule
+from fbtasks.logic.scene import Judged, Scene
 
-SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 MAX_SHARED_VIEW_S = 2.0
 """A track seen together with a lost one for longer is another animal; for less, it may be the same one found twice."""
 MOST_ORPHANS = 16
 """Pending episodes without an animal that are kept for one rule; beyond, those that had held shortest are forgotten."""
+WHOLE = 0
+"""Holder of an episode about the camera as a whole; tracks count from 1."""
+
+Seen = dict[int, Any]
+"""What a rule judges, by holder: its tracks, or the scene."""
 
 
 class Episode(msgspec.Struct):
-    """One rule's condition on one animal.
+    """One rule's condition on one animal, or on the camera as a whole.
 
     Attributes:
         rule: its name.
-        track_id: the track it began with; part of its identifier.
+        track_id: the track it began with; part of its identifier. None when it is about the camera as a whole.
         started_at: when the condition was first seen, or when the timer was left behind by a clear.
-        judged_at: until when its times are added up.
-        holder: the track it is judged on; None while the animal is lost.
+        holder: the track it is judged on, or `WHOLE`; None while the animal is lost.
         held_s: seconds in which the condition was seen to hold.
         over_s: seconds in which it was seen not to, since it last held.
         unseen_s: seconds of watching since the animal was lost.
@@ -52,7 +59,6 @@ class Episode(msgspec.Struct):
     rule: str
     track_id: int | None
     started_at: float
-    judged_at: float
     holder: int | None
     held_s: float = 0.0
     over_s: float = 0.0
@@ -81,43 +87,50 @@ class Book(msgspec.Struct):
         `started_at` stays, as part of the identifier; such an episode may seem to end before it began.
         """
         for episode in self.episodes:
-            episode.holder, episode.judged_at = None, now
+            episode.holder = None
             episode.seen_at = min(episode.seen_at, now)
         self.cleared = {name: Cleared(min(last.at, now), last.severity) for name, last in self.cleared.items()}
-
-
-class Judged(msgspec.Struct, frozen=True):
-    """A confirmed track and what is believed of it."""
-
-    track: Track
-    reading: Reading
 
 
 class Episodes:
     """The episodes of one camera under its rules."""
 
-    def __init__(self, camera_id: str, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, camera_id: str, rules: tuple[Rule, ...], zone: Zone = None) -> None:
         self._camera_id = camera_id
+        self._zone = zone
         self._rules = {rule.name: rule for rule in rules}
         self._levels = {rule.name: rule.levels for rule in rules}
 
-    def step(self, book: Book, judged: list[Judged], now: float) -> list[Alert]:
-        """Move `book`, in place, on to `now`, and tell what became of it.
+    def step(self, book: Book, scene: Scene) -> list[Alert]:
+        """Move `book`, in place, on to the time of `scene`, and tell what became of it.
 
         Args:
             book: the camera's.
-            judged: every confirmed track that is not lost.
-            now: capture time, later than that of the step before.
+            scene: what is to be seen, at a later time than that of the step before.
         """
-        alerts = self._retire(book, now)
+        alerts = self._retire(book, scene.at)
         for rule in self._rules.values():
-            mine = {view.track.id: view for view in judged if view.track.kind == rule.kind}
-            for episode in _of(book, rule):
-                self._follow(book, episode, mine)
-            self._begin(book, rule, mine, now)
-            for episode in _of(book, rule):
-                alerts += self._advance(book, rule, episode, mine, now)
-            _bound(book, rule)
+            try:
+                if isinstance(rule, CameraRule):
+                    alerts += self._apply(book, rule, {WHOLE: scene}, scene)
+                elif isinstance(rule, TrackRule) and scene.blind is None:
+                    mine = {view.track.id: view for view in scene.judged if view.track.kind == rule.kind}
+                    alerts += self._apply(book, rule, mine, scene)
+                    _bound(book, rule)
+            except Exception as error:
+                error.add_note(f"in the rule {rule.name!r} of camera {self._camera_id}")
+                raise
+        return alerts
+
+    def _apply(self, book: Book, rule: Rule, seen: Seen, scene: Scene) -> list[Alert]:
+        for episode in _of(book, rule):
+            self._follow(book, rule, episode, seen)
+        begun = self._begin(book, rule, seen, scene.at)
+        watched = scene.elapsed_s if scene.elapsed_s <= rule.max_gap_s else 0.0
+        alerts: list[Alert] = []
+        for episode in _of(book, rule):
+            is_new = any(episode is one for one in begun)
+            alerts += self._advance(book, rule, episode, seen, watched=0.0 if is_new else watched, now=scene.at)
         return alerts
 
     def _retire(self, book: Book, now: float) -> list[Alert]:
@@ -132,16 +145,21 @@ class Episodes:
                 alerts += self._clear(book, episode, message, {"reason": "rule switched off"}, now)
         return alerts
 
-    def _follow(self, book: Book, episode: Episode, mine: dict[int, Judged]) -> None:
+    def _follow(self, book: Book, rule: Rule, episode: Episode, seen: Seen) -> None:
         """Keep the episode with its track, or leave it without one, or give it to the animal that came instead."""
-        if episode.holder in mine:
-            episode.seen_at = mine[episode.holder].track.last_seen_at
-            return
-        episode.holder = None
-        heir = self._heir(book, episode, mine)
+        if isinstance(rule, CameraRule):
+            episode.holder = WHOLE
+        elif episode.holder in seen:
+            episode.seen_at = seen[episode.holder].track.last_seen_at
+        else:
+            episode.holder = None
+            self._hand_on(book, episode, seen)
+
+    def _hand_on(self, book: Book, orphan: Episode, mine: dict[int, Judged]) -> None:
+        heir = self._heir(book, orphan, mine)
         if heir is not None:
-            episode.holder, episode.unseen_s = heir.track.id, 0.0
-            episode.seen_at = heir.track.last_seen_at
+            orphan.holder, orphan.unseen_s = heir.track.id, 0.0
+            orphan.seen_at = heir.track.last_seen_at
 
     def _heir(self, book: Book, orphan: Episode, mine: dict[int, Judged]) -> Judged | None:
         """The oldest track that may be the lost animal; a pending episode of its own gives way to the orphan."""
@@ -158,79 +176,87 @@ class Episodes:
                 return view
         return None
 
-    def _begin(self, book: Book, rule: Rule, mine: dict[int, Judged], now: float) -> None:
+    def _begin(self, book: Book, rule: Rule, seen: Seen, now: float) -> list[Episode]:
+        """Open an episode, as yet pending, on each that shows the condition and has none."""
         taken = {episode.holder for episode in _of(book, rule)}
-        for track_id, view in mine.items():
-            if track_id not in taken and rule.judge(view.reading, raised=False):
-                seen_at = view.track.last_seen_at
-                book.episodes.append(Episode(rule.name, track_id, now, now, track_id, seen_at=seen_at))
+        begun = [
+            _first(book, rule, holder, one, now)
+            for holder, one in seen.items()
+            if holder not in taken and rule.judge(one, raised=False)
+        ]
+        book.episodes += begun
+        return begun
 
-    def _advance(self, book: Book, rule: Rule, episode: Episode, mine: dict[int, Judged], now: float) -> list[Alert]:
-        elapsed = now - episode.judged_at
-        episode.judged_at = now
-        watched = elapsed if elapsed <= MAX_GAP_S else 0.0
+    def _advance(
+        self, book: Book, rule: Rule, episode: Episode, seen: Seen, *, watched: float, now: float
+    ) -> list[Alert]:
+        """Judge one episode at `now`; what is judged has gone on for `watched` seconds."""
         if episode.holder is None:
-            return self._miss(book, rule, episode, watched, now)
-        reading = mine[episode.holder].reading
-        holds = rule.judge(reading, raised=episode.severity is not None)
+            return self._miss(book, rule, episode, watched, now) if isinstance(rule, TrackRule) else []
+        one = seen[episode.holder]
+        holds = rule.judge(one, raised=episode.severity is not None)
         if holds:
             episode.held_s += watched
             episode.over_s = 0.0
-            hidden = self._hidden_twin(book, episode, mine, now)
+            hidden = self._hidden_twin(book, episode, seen, now)
             if hidden is not None and self._is_due(rule, episode):
                 hidden.holder, hidden.seen_at = episode.holder, now
                 book.episodes.remove(episode)
                 return []
-            return self._raise(book, rule, episode, reading, now)
+            return self._raise(book, rule, episode, one, now)
         if holds is False:
             episode.over_s += watched
-            return self._end(book, rule, episode, reading, now)
+            return self._end(book, rule, episode, one, now)
         return []
 
     def _is_due(self, rule: Rule, episode: Episode) -> bool:
         return episode.held_s >= self._levels[rule.name][0].after_s
 
-    def _hidden_twin(self, book: Book, episode: Episode, mine: dict[int, Judged], now: float) -> Episode | None:
+    def _hidden_twin(self, book: Book, episode: Episode, seen: Seen, now: float) -> Episode | None:
         """The open alert of an animal that vanished as this episode's appeared, which is probably the same one.
 
         For a pending episode only, and only when it is about to be raised: the tracker may take seconds to give the
         first track up, and one horse that bolts would be told of twice.
         """
-        if episode.severity is not None or episode.holder is None:
+        if episode.severity is not None or episode.holder is None or episode.track_id is None:
             return None
-        appeared_at = mine[episode.holder].track.first_seen_at
+        appeared_at = seen[episode.holder].track.first_seen_at
         for other in book.episodes:
             is_open = other.rule == episode.rule and other.severity is not None
             if is_open and other.seen_at < now and appeared_at >= other.seen_at - MAX_SHARED_VIEW_S:
                 return other
         return None
 
-    def _miss(self, book: Book, rule: Rule, episode: Episode, watched: float, now: float) -> list[Alert]:
+    def _miss(self, book: Book, rule: TrackRule, episode: Episode, watched: float, now: float) -> list[Alert]:
         episode.unseen_s += watched
         if episode.severity is None or episode.unseen_s < rule.lost_clear_after_s:
             return []
         evidence: Evidence = {"reason": "no longer seen", "unseen_s": episode.unseen_s}
         cleared = self._clear(book, episode, rule.lost_message(self._camera_id), evidence, now)
-        remainder = Episode(rule.name, episode.track_id, now, now, None, held_s=episode.held_s, seen_at=episode.seen_at)
+        remainder = Episode(rule.name, episode.track_id, now, None, held_s=episode.held_s, seen_at=episode.seen_at)
         book.episodes.append(remainder)
         return cleared
 
-    def _raise(self, book: Book, rule: Rule, episode: Episode, reading: Reading, now: float) -> list[Alert]:
+    def _raise(self, book: Book, rule: Rule, episode: Episode, one: Any, now: float) -> list[Alert]:
         due = [level.severity for level in self._levels[rule.name] if level.after_s <= episode.held_s]
         if not due or _rank(due[-1]) <= _rank(episode.severity):
             return []
         event: Event = "raised" if episode.severity is None else "escalated"
         if event == "raised" and self._cooling(book, rule, due[-1], now):
             return []
+        if rule.active and not within(rule.active, now, self._zone):
+            return []
         episode.severity = due[-1]
-        message = rule.raised_message(self._camera_id, episode.held_s, reading)
-        return [self._alert(episode, event, now, message, rule.evidence(reading))]
+        message = rule.raised_message(self._camera_id, episode.held_s, one)
+        after_s = next(level.after_s for level in self._levels[rule.name] if level.severity == episode.severity)
+        evidence = rule.evidence(one) | rule.thresholds() | {"threshold_s": after_s}
+        return [self._alert(episode, event, now, message, evidence)]
 
     def _cooling(self, book: Book, rule: Rule, severity: Severity, now: float) -> bool:
         last = book.cleared.get(rule.name)
         return last is not None and now - last.at < rule.cooldown_s and _rank(severity) <= _rank(last.severity)
 
-    def _end(self, book: Book, rule: Rule, episode: Episode, reading: Reading, now: float) -> list[Alert]:
+    def _end(self, book: Book, rule: Rule, episode: Episode, one: Any, now: float) -> list[Alert]:
         if episode.severity is None:
             # A pending condition must hold to be believed: a moment of it ends with a moment without.
             if episode.over_s >= min(rule.clear_after_s, episode.held_s):
@@ -239,7 +265,7 @@ class Episodes:
         if episode.over_s < rule.clear_after_s:
             return []
         message = rule.cleared_message(self._camera_id, episode.held_s)
-        return self._clear(book, episode, message, rule.evidence(reading) | {"reason": "seen to be over"}, now)
+        return self._clear(book, episode, message, rule.evidence(one) | {"reason": "seen to be over"}, now)
 
     def _clear(self, book: Book, episode: Episode, message: str, evidence: Evidence, now: float) -> list[Alert]:
         book.episodes.remove(episode)
@@ -263,15 +289,28 @@ class Episodes:
             started_at=episode.started_at,
             at=now,
             message=message,
-            evidence={"held_s": episode.held_s, **evidence},
+            evidence={"held_s": episode.held_s, SEEN_AS: episode.holder or None, **evidence},
         )
         episode.number += 1
         return alert
 
 
+def _first(book: Book, rule: Rule, holder: int, one: Any, now: float) -> Episode:
+    """The episode of a condition that is first judged to hold at `now`."""
+    if isinstance(rule, TrackRule):
+        return Episode(rule.name, holder, now, holder, seen_at=one.track.last_seen_at)
+    began_at = rule.began_at(one) if isinstance(rule, CameraRule) else now
+    held_s = now - began_at
+    last = book.cleared.get(rule.name)
+    # Not before the last clear: an identifier is made of the start, and would else be that of an episode that is over.
+    started_at = max(began_at, last.at) if last is not None else began_at
+    return Episode(rule.name, None, started_at, holder, held_s=held_s if held_s <= rule.max_gap_s else 0.0)
+
+
 def _of(book: Book, rule: Rule) -> list[Episode]:
     """The episodes of `rule`, the weightiest first: an open alert finds its animal before a pending one does."""
-    return sorted((e for e in book.episodes if e.rule == rule.name), key=_weight, reverse=True)
+    mine = [episode for episode in book.episodes if episode.rule == rule.name]
+    return sorted(mine, key=_weight, reverse=True) if len(mine) > 1 else mine
 
 
 def _weight(episode: Episode) -> tuple[int, float]:

@@ -1,4 +1,4 @@
-"""One result of one camera in; its new state, what is to be seen in it, and alerts out."""
+"""One result or silence of one camera in; its new state, what is to be seen in it, and alerts out."""
 
 from typing import Protocol
 
@@ -8,15 +8,22 @@ import numpy as np
 from fbtasks.alert import Alert, Event, Severity
 from fbtasks.detections import Boxes
 from fbtasks.errors import BadMessage
-from fbtasks.logic.episodes import Episodes, Judged
+from fbtasks.logic.activity import Activity, History, gait, observe
+from fbtasks.logic.episodes import Episodes
+from fbtasks.logic.localtime import Zone
+from fbtasks.logic.moment import at_moment
+from fbtasks.logic.motion import Corners
 from fbtasks.logic.nms import surviving
 from fbtasks.logic.posture import Glimpse, Posture, subject
 from fbtasks.logic.rules import Rule
-from fbtasks.logic.smoother import Position, PostureName, Reading, Smoother, Window
+from fbtasks.logic.scene import Blindness, Judged, Scene
+from fbtasks.logic.smoother import MAX_GAP_S, Position, PostureName, Smoother, Window
 from fbtasks.logic.state import CameraState, LateRun
-from fbtasks.logic.tracker import Corners, Kind, Sighting, Track, Tracker, Tracks
-from fbtasks.wire import Result
+from fbtasks.logic.tracker import Kind, Sighting, Track, Tracker, Tracks
+from fbtasks.wire import Result, Silence
 
+RESTING_AFTER_S = 120.0
+"""Ours: a horse that dozes or sleeps stays in its place for minutes; one that eats or looks about does not."""
 KINDS: tuple[Kind, ...] = ("animal", "person")
 CLOCK_RESTART_RESULTS = 10
 CLOCK_RESTART_S = 10.0
@@ -27,8 +34,6 @@ a mailbox keeps its order, so stragglers come in a burst that a newer result soo
 class TrackerParameters(Protocol):
     """See `fbtasks.settings.TrackerSettings`."""
 
-    @property
-    def match_iou(self) -> float: ...
     @property
     def lost_after_s(self) -> float: ...
     @property
@@ -77,6 +82,8 @@ class TrackView(msgspec.Struct, frozen=True, kw_only=True):
         p_lying: mean of the window, 0 to 1; None if nothing is known.
         p_lying_now: of this picture alone, and the reason for it.
         speed_bl_s, speed_px_s: body lengths and source pixels per second; None if not known.
+        agitation_bl_s, still_s: see `fbtasks.logic.activity.Gait`.
+        resting: an animal that has not moved for `RESTING_AFTER_S`.
     """
 
     id: int
@@ -90,6 +97,9 @@ class TrackView(msgspec.Struct, frozen=True, kw_only=True):
     p_lying_reason: str
     speed_bl_s: float | None
     speed_px_s: float | None
+    agitation_bl_s: float | None = None
+    still_s: float = 0.0
+    resting: bool = False
 
 
 class Happening(msgspec.Struct, frozen=True):
@@ -106,7 +116,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What the logic made of one result; plain values, fit for JSON.
 
     Attributes:
-        camera_id, seq, captured_at, sent_at, taken_at, inferred_at, width, height: the result's.
+        camera_id, seq, captured_at, sent_at, taken_at, inferred_at, width, height, blind: the result's.
         tracks: confirmed tracks that are seen in this picture.
         events: alerts that it brought about.
     """
@@ -121,52 +131,98 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     height: int
     tracks: list[TrackView]
     events: list[Happening]
+    blind: str = ""
 
 
 class Pipeline:
     """The logic of one camera. Holds settings only; all that is remembered is in the `CameraState`."""
 
-    def __init__(self, camera_id: str, parameters: Parameters, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, camera_id: str, parameters: Parameters, rules: tuple[Rule, ...], zone: Zone = None) -> None:
         self._camera_id = camera_id
+        self._zone = zone
         self._confidence = parameters.confidence
         self._nms_iou = parameters.nms_iou
         self._kinds: dict[str, int] = {name: KINDS.index("person") for name in parameters.person_classes}
         self._kinds |= {name: KINDS.index("animal") for name in parameters.animal_classes}
         tracker = parameters.tracker
-        self._tracker = Tracker(tracker.match_iou, tracker.lost_after_s, tracker.confirm_s, parameters.confidence)
+        self._tracker = Tracker(tracker.lost_after_s, tracker.confirm_s, parameters.confidence)
         self._posture = Posture(parameters.posture.lying_aspect, parameters.posture.softness)
         self._smoother = Smoother(parameters.window_s)
-        self._episodes = Episodes(camera_id, rules)
+        self._episodes = Episodes(camera_id, rules, zone)
 
-    def step(self, state: CameraState, result: Result) -> tuple[CameraState, Decision | None, list[Alert]]:
-        """Take one result.
+    def step(self, state: CameraState, message: Result | Silence) -> tuple[CameraState, Decision | None, list[Alert]]:
+        """Take one message of the camera's mailbox.
 
         `state` is changed in place and returned. When this raises anything but `BadMessage`, the state may be half
         changed: drop it and start again from its encoded form.
 
         Returns:
-            The state; the decision, or None if the result came too late and was only counted; the new alerts in the
-            order in which they happened.
+            The state; the decision, or None if the message was a silence, or a result that came too late and was only
+            counted; the new alerts in the order in which they happened.
 
         Raises:
-            BadMessage: the result cannot be used; the state is as it was.
+            BadMessage: the message cannot be used; the state is as it was.
         """
-        if result.camera_id != self._camera_id:
-            raise BadMessage(f"a result of camera {result.camera_id} in the mailbox of {self._camera_id}")
-        sightings = self._sightings(result)
-        before = state.last_captured_at
-        if not _accept(state, result):
+        if message.camera_id != self._camera_id:
+            raise BadMessage(f"a message of camera {message.camera_id} in the mailbox of {self._camera_id}")
+        if isinstance(message, Silence):
+            return state, None, self._pass_over(state, message)
+        sightings = self._sightings(message)
+        if not _accept(state, message):
             return state, None, []
+        if message.blind:
+            alerts = self._go_blind(state, message.captured_at, message.blind, pictures=True)
+            decision = _decision(message, [], {}, alerts)
+        else:
+            decision, alerts = self._see(state, message, sightings)
+        boxes = {view.id: view.xyxy for view in decision.tracks}
+        return state, decision, [at_moment(alert, message, boxes) for alert in alerts]
+
+    def _see(self, state: CameraState, result: Result, sightings: list[Sighting]) -> tuple[Decision, list[Alert]]:
+        """Take a picture that shows the box."""
         now = result.captured_at
-        elapsed = max(0.0, now - before) if before is not None else 0.0
+        elapsed = _since_last_seen(state, now)
+        state.last_seen_at, state.blind = now, None
         self._tracker.step(state.tracks, sightings, now)
         glimpses = self._glimpses(_seen(state, now), sightings, result)
         for track in _seen(state, now):
             self._observe(state, track, glimpses[track.id], elapsed)
-        readings = self._read(state, now)
-        confirmed = [Judged(track, readings[track.id]) for track in state.tracks.alive if track.confirmed]
-        alerts = self._episodes.step(state.book, confirmed, now)
-        return state, _decision(result, confirmed, glimpses, alerts), alerts
+        state.history.watch(now, elapsed if elapsed <= MAX_GAP_S else 0.0)
+        confirmed = self._judged(state, result, glimpses, elapsed)
+        if any(track.confirmed and track.kind == "animal" for track in _seen(state, now)):
+            state.animal_seen_at = now
+        state.ledger.see(self._camera_id, now, confirmed, elapsed)
+        seen_at = state.animal_seen_at
+        scene = Scene(
+            now,
+            elapsed,
+            confirmed,
+            boxes=sightings,
+            animal_seen_at=seen_at,
+            history=state.history,
+            zone=self._zone,
+        )
+        alerts = self._episodes.step(state.book, scene)
+        return _decision(result, confirmed, glimpses, alerts), alerts
+
+    def _pass_over(self, state: CameraState, silence: Silence) -> list[Alert]:
+        """Take a silence, unless a picture has ended it since it was told."""
+        if silence.last_captured_at != state.last_captured_at:
+            return []
+        return self._go_blind(state, silence.at, silence.reason, pictures=False)
+
+    def _go_blind(self, state: CameraState, now: float, reason: str, *, pictures: bool) -> list[Alert]:
+        """Note that nothing is to be seen of the box at `now`; tracks and windows stay as they are."""
+        before = state.blind
+        last_at = before.at if before else state.last_seen_at
+        now = max(now, last_at) if last_at is not None else now
+        since = before.since if before else now if last_at is None else last_at
+        state.blind = Blindness(since, now, reason, pictures=pictures, never=state.last_captured_at is None)
+        elapsed = now - last_at if last_at is not None else 0.0
+        state.ledger.pass_over(self._camera_id, now)
+        return self._episodes.step(
+            state.book, Scene(now, elapsed, [], animal_seen_at=state.animal_seen_at, blind=state.blind, zone=self._zone)
+        )
 
     def _sightings(self, result: Result) -> list[Sighting]:
         """The boxes of animals and persons after suppression, surest first.
@@ -194,18 +250,29 @@ class Pipeline:
         if sighting.kind != "animal":
             return Glimpse(None, "not an animal")
         if sighting.confidence < self._confidence:
-            return Glimpse(None, "the box is too weak to judge by")
+            return Glimpse(None, "the box is too weak to judge by", vague=True)
         return self._posture.of(sighting, others, result.width, result.height)
 
     def _observe(self, state: CameraState, track: Track, glimpse: Glimpse, elapsed: float) -> None:
         window = state.windows.setdefault(track.id, Window())
-        position = Position(track.last_seen_at, *track.sighting.centre)
+        position = Position(track.last_seen_at, *track.sighting.centre, *track.sighting.size)
         self._smoother.observe(window, elapsed, glimpse.p_lying, position, max(track.sighting.size))
 
-    def _read(self, state: CameraState, now: float) -> dict[int, Reading]:
-        """Readings of all tracks; the windows of ended ones are dropped."""
+    def _judged(self, state: CameraState, result: Result, glimpses: dict[int, Glimpse], elapsed: float) -> list[Judged]:
+        """What is believed of the confirmed tracks; windows and activities of ended ones are dropped."""
+        now, size = result.captured_at, (result.width, result.height)
         state.windows = {track.id: state.windows[track.id] for track in state.tracks.alive}
-        return {track_id: self._smoother.read(window, now) for track_id, window in state.windows.items()}
+        state.activities = {track.id: state.activities.get(track.id) or Activity() for track in state.tracks.alive}
+        judged = []
+        for track in state.tracks.alive:
+            reading, moved = self._smoother.read(state.windows[track.id], now), state.activities[track.id]
+            glimpse = glimpses.get(track.id)
+            changed = glimpse and observe(moved, reading, now, elapsed, vague=glimpse.vague)
+            if changed and track.confirmed:
+                state.history.changed(now)
+            if track.confirmed:
+                judged.append(Judged(track, reading, gait(moved, now), size))
+        return judged
 
 
 def _accept(state: CameraState, result: Result) -> bool:
@@ -232,8 +299,14 @@ def _restart_clock(state: CameraState, now: float) -> None:
     """Go on at `now`, before all that is remembered: tracks begin anew, episodes are kept, paused, with their times."""
     state.clock_restarts += 1
     state.tracks = Tracks(next_id=state.tracks.next_id)
-    state.windows = {}
+    state.windows, state.activities, state.history = {}, {}, History()
+    state.last_seen_at = state.animal_seen_at = state.blind = None
     state.book.restart_clock(now)
+
+
+def _since_last_seen(state: CameraState, now: float) -> float:
+    """Seconds for which a picture of `now` speaks: none, when the camera was blind before it."""
+    return now - state.last_seen_at if state.last_seen_at is not None and state.blind is None else 0.0
 
 
 def _seen(state: CameraState, now: float) -> list[Track]:
@@ -257,6 +330,7 @@ def _decision(result: Result, confirmed: list[Judged], glimpses: dict[int, Glimp
         height=result.height,
         tracks=[_view(judged, glimpses[judged.track.id]) for judged in confirmed if judged.track.id in glimpses],
         events=[Happening(alert.id, alert.event, alert.rule, alert.severity, alert.message) for alert in alerts],
+        blind=result.blind,
     )
 
 
@@ -274,4 +348,7 @@ def _view(judged: Judged, glimpse: Glimpse) -> TrackView:
         p_lying_reason=glimpse.reason,
         speed_bl_s=reading.speed_bl_s,
         speed_px_s=reading.speed_px_s,
+        agitation_bl_s=judged.gait.agitation_bl_s,
+        still_s=judged.gait.still_s,
+        resting=sighting.kind == "animal" and judged.gait.still_s >= RESTING_AFTER_S,
     )

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from math import exp
 from typing import NamedTuple
 
-from fbtasks.logic.tracker import Corners, Sighting
+from fbtasks.logic.motion import Corners
+from fbtasks.logic.tracker import Sighting
 
 LYING_WORDS = frozenset({"lying", "laying", "recumbent", "down"})
 STANDING_WORDS = frozenset({"standing", "upright", "up"})
@@ -21,10 +22,11 @@ IN_FRONT_SHARE = 0.05
 
 
 class Glimpse(NamedTuple):
-    """What one box tells: P(lying) from 0 to 1, or None, and why."""
+    """What one box tells: P(lying) from 0 to 1, or None, and why; and whether so little that it tells no movement."""
 
     p_lying: float | None
     reason: str
+    vague: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,7 @@ class Posture:
         if stated is not None:
             return Glimpse(stated, f"the model says {sighting.class_name}")
         if any(_hides(other, sighting) for other in others):
-            return Glimpse(None, "something in front hides it")
+            return Glimpse(None, "something in front hides it", vague=True)
         return self._from_shape(sighting, width, height)
 
     def _from_shape(self, sighting: Sighting, width: int, height: int) -> Glimpse:

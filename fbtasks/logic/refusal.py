@@ -1,5 +1,6 @@
 """What the logic would stumble over later: rules, the backend's address and the store's, looked at before it starts."""
 
+from fbtasks.logic.plugins import known_rules
 from fbtasks.logic.rules import load_rules
 from fbtasks.logic.sinks.webhook import webhook_of
 from fbtasks.logic.store.engine import target_of
@@ -11,8 +12,14 @@ def refuse_wrong_settings(settings: Settings) -> None:
 
     Nothing is connected, and the store's driver need not be there: a camera's machine shares the file and has none.
     """
-    load_rules(settings.rules)
-    for camera in settings.cameras:
-        load_rules(settings.rule_tables(camera.id))
+    refuse_wrong_rules(settings)
     webhook_of(settings.webhook)
     target_of(settings.store_url)
+
+
+def refuse_wrong_rules(settings: Settings) -> None:
+    """Raise `ConfigError` when a rule table, the site's or a camera's, or a rule of another package is wrong."""
+    known = known_rules()
+    load_rules(settings.rules, known)
+    for camera in settings.cameras:
+        load_rules(settings.rule_tables(camera.id), known, f"cameras.{camera.id}.rules")

@@ -1,6 +1,7 @@
 """What single pictures say of one track, evened out over a sliding window of seconds of capture time."""
 
 from dataclasses import dataclass
+from math import hypot
 from statistics import median
 from typing import Literal
 
@@ -32,6 +33,7 @@ class Reading(msgspec.Struct, frozen=True):
         coverage: observed share of the window, 0 to 1.
         speed_px_s: speed of the box's centre, pixels of the source picture per second; None if not known.
         speed_bl_s: the same in body lengths per second.
+        unrest_bl_s: the same and half of how fast the box's width and height change, see `fbtasks.logic.activity`.
     """
 
     posture: PostureName
@@ -39,6 +41,7 @@ class Reading(msgspec.Struct, frozen=True):
     coverage: float
     speed_px_s: float | None
     speed_bl_s: float | None
+    unrest_bl_s: float | None = None
 
 
 class Bin(msgspec.Struct, array_like=True):
@@ -52,11 +55,13 @@ class Bin(msgspec.Struct, array_like=True):
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):
-    """Where the box's centre was, in pixels of the source picture."""
+    """Where the box's centre was and how large the box, in pixels of the source picture."""
 
     at: float
     x: float
     y: float
+    width: float = 0.0
+    height: float = 0.0
 
 
 class Window(msgspec.Struct, array_like=True):
@@ -103,8 +108,14 @@ class Smoother:
         p_lying = sum(piece.lying_s for piece in window.bins) / known if known > 0 else None
         coverage = min(1.0, known / self.window_s)
         window.posture = _posture(window.posture, p_lying, coverage)
-        speed = _speed(window.positions)
-        return Reading(window.posture, p_lying, coverage, speed, _in_body_lengths(speed, window.bins))
+        flow = _flow(window.positions)
+        if flow is None:
+            return Reading(window.posture, p_lying, coverage, None, None)
+        speed, change = flow
+        body = median([piece.side for piece in window.bins]) if window.bins else 0.0
+        if body <= 0:
+            return Reading(window.posture, p_lying, coverage, speed, None)
+        return Reading(window.posture, p_lying, coverage, speed, speed / body, (speed + change / 2) / body)
 
 
 def _posture(before: PostureName, p_lying: float | None, coverage: float) -> PostureName:
@@ -117,23 +128,20 @@ def _posture(before: PostureName, p_lying: float | None, coverage: float) -> Pos
     return before
 
 
-def _speed(positions: list[Position]) -> float | None:
-    """Slope of the straight line through the positions, by least squares: jitter of single boxes hardly tilts it."""
+def _flow(positions: list[Position]) -> tuple[float, float] | None:
+    """Pixels per second in which the box's centre moves, and in which its width and height change together.
+
+    Slopes of the straight lines through the positions, by least squares: jitter of single boxes hardly tilts them.
+    """
     if len(positions) < 2 or positions[-1].at - positions[0].at < SPEED_MIN_SPAN_S:
         return None
-    count = len(positions)
-    mean_at = sum(place.at for place in positions) / count
-    spread = sum((place.at - mean_at) ** 2 for place in positions)
-    slope_x = sum((place.at - mean_at) * place.x for place in positions) / spread
-    slope_y = sum((place.at - mean_at) * place.y for place in positions) / spread
-    speed: float = (slope_x**2 + slope_y**2) ** 0.5
-    return speed
-
-
-def _in_body_lengths(speed: float | None, bins: list[Bin]) -> float | None:
-    """The speed over the track's body length, which is the median of the box's longer side in the window.
-
-    A horse seen from its front is shorter than its body, so its speed comes out too high there, up to 1.5 times.
-    """
-    body_length = median(piece.side for piece in bins) if bins else 0.0
-    return speed / body_length if speed is not None and body_length > 0 else None
+    mean_at = sum([place.at for place in positions]) / len(positions)
+    spread = slope_x = slope_y = slope_width = slope_height = 0.0
+    for place in positions:
+        ahead = place.at - mean_at
+        spread += ahead * ahead
+        slope_x += ahead * place.x
+        slope_y += ahead * place.y
+        slope_width += ahead * place.width
+        slope_height += ahead * place.height
+    return hypot(slope_x, slope_y) / spread, (abs(slope_width) + abs(slope_height)) / spread

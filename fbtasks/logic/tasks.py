@@ -1,8 +1,9 @@
 """The Celery tasks. Thin: each takes what it needs from the runtime and calls what does the work."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from time import monotonic, time
 
 from celery.signals import worker_init
@@ -13,8 +14,11 @@ from redis.exceptions import LockError
 from fbtasks.alert import Alert
 from fbtasks.celery import (
     CHECK_HEALTH,
+    CLEAR_OUT,
     DELIVER,
+    FORGET_MINUTES,
     PROCESS_CAMERA,
+    REPORT_NIGHT,
     STORE_ALERTS,
     SWEEP,
     SWEEP_EVERY_S,
@@ -22,17 +26,26 @@ from fbtasks.celery import (
     app,
     settings,
 )
-from fbtasks.errors import ConfigError, OutboxFull, OwnershipLost, StoreUnavailable
+from fbtasks.errors import BadMessage, ConfigError, OutboxFull, OwnershipLost, StoreUnavailable
 from fbtasks.health import report_of
 from fbtasks.keys import DELIVERING_TTL_S
+from fbtasks.logic import retention
 from fbtasks.logic.checkup import findings
 from fbtasks.logic.delivery import deliver_next
+from fbtasks.logic.evidence import SUFFIX as PICTURE_SUFFIX
+from fbtasks.logic.minutes import Minute, decode_minute, is_minute
+from fbtasks.logic.moment import decided
+from fbtasks.logic.recorder import SUFFIX as RESULTS_SUFFIX
 from fbtasks.logic.refusal import refuse_wrong_settings
+from fbtasks.logic.reports import write_last
 from fbtasks.logic.runtime import Runtime, runtime
+from fbtasks.logic.silence import silences
 from fbtasks.logic.state import state_from_open_episodes
 from fbtasks.logic.store import open_store
 from fbtasks.logic.turn import take_turn
+from fbtasks.mailbox import committed_at
 from fbtasks.transport import REDIS_AWAY
+from fbtasks.wire import encode
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +55,11 @@ ALERTS_AT_ONCE = 100
 DELIVERIES_AT_ONCE = 100
 DELIVERY_LIMIT_S = 30.0
 """A delivery task ends after this long; the sweep sends another for what is left."""
+MINUTES_IN_PIECE = 1000
+MINUTE_PIECES = 100
+"""As many may go in one run; 100 cameras with two tracks each write 3,000 rows between two runs."""
+REPORT_AFTER_S = 120.0
+"""By then the last minutes of a night are in the store, unless something is down."""
 RESENT_AFTER_S = 2 * SWEEP_EVERY_S
 """By then the sweep has sent again what is still to be done; without this end the queue grows while a backend hangs."""
 
@@ -82,12 +100,18 @@ def process_camera(camera_id: str) -> None:
         bury=lambda refused: _bury(shared, camera_id, refused),
         chunk=settings.logic.chunk,
         is_over=lambda: monotonic() >= deadline,
+        record=lambda first_unseen, results: _record(shared, camera_id, first_unseen, results),
     )
     if done.wake:
         process_camera.apply_async((camera_id,), expires=WAKE_UP_EXPIRES_S)
     if done.alerts:
         store_alerts.apply_async(expires=RESENT_AFTER_S)
     shared.report(done.decisions, done.late)
+
+
+def _record(shared: Runtime, camera_id: str, first_unseen: str, results: Sequence[bytes]) -> None:
+    if shared.recorder is not None:
+        shared.recorder.record(camera_id, first_unseen, results)
 
 
 def _bury(shared: Runtime, camera_id: str, refused: list[tuple[str, bytes]]) -> None:
@@ -101,8 +125,11 @@ def store_alerts() -> None:
     """Move the outbox into the store, then send what that made due. Entries leave the outbox only once stored."""
     shared = runtime()
     while entries := shared.outbox.peek(ALERTS_AT_ONCE):
-        alerts, refused = _parse(entry for _, entry in entries)
+        alerts, over, refused = _parse(entries)
+        if shared.evidence is not None:
+            alerts = shared.evidence.attach(alerts)
         shared.store.record(alerts, list(shared.sinks), time())
+        shared.store.record_minutes(over)
         shared.dead.add("alerts", refused, time())
         shared.outbox.remove([identifier for identifier, _ in entries])
         for alert in alerts:
@@ -110,14 +137,20 @@ def store_alerts() -> None:
     _send_due(shared)
 
 
-def _parse(entries: Iterable[bytes]) -> tuple[list[Alert], list[tuple[str, bytes]]]:
-    alerts, refused = [], []
-    for entry in entries:
+def _parse(
+    entries: Iterable[tuple[bytes, bytes]],
+) -> tuple[list[Alert], list[Minute], list[tuple[str, bytes]]]:
+    """The alerts and minutes in the entries, and those that are neither, with the reason."""
+    alerts, over, refused = [], [], []
+    for identifier, entry in entries:
         try:
-            alerts.append(Alert.model_validate_json(entry))
-        except ValidationError as error:
+            if is_minute(entry):
+                over.append(decode_minute(entry))
+            else:
+                alerts.append(decided(Alert.model_validate_json(entry), committed_at(identifier)))
+        except (ValidationError, BadMessage) as error:
             refused.append((str(error), entry))
-    return alerts, refused
+    return alerts, over, refused
 
 
 def _send_due(shared: Runtime) -> None:
@@ -159,9 +192,11 @@ def _deliver_due(shared: Runtime, sink: str, *, deadline: float) -> None:
 
 @app.task(name=SWEEP, throws=WEATHER)
 def sweep() -> None:
-    """What a crash or an outage left behind: cameras nobody was woken for, alerts not stored, deliveries due."""
+    """What nobody else notices: cameras that fell silent or were not woken, alerts not stored, deliveries due."""
     shared = runtime()
-    for camera_id in shared.mailboxes.wake_forgotten():
+    silent = silences(settings, shared.mailboxes, shared.board, time())
+    told = shared.mailboxes.push_if_empty({silence.camera_id: encode(silence) for silence in silent})
+    for camera_id in [*told, *shared.mailboxes.wake_forgotten()]:
         process_camera.apply_async((camera_id,), expires=WAKE_UP_EXPIRES_S)
     if len(shared.outbox):
         store_alerts.apply_async(expires=RESENT_AFTER_S)
@@ -179,3 +214,45 @@ def check_health() -> None:
     for finding in findings(shared.settings, shared.redis, shared.frames_redis, shared.store, now=now):
         if not finding.ok:
             log.error("health: %s: %s", finding.subject, finding.text)
+
+
+@app.task(name=CLEAR_OUT, throws=(*WEATHER, OSError))
+def clear_out() -> None:
+    """Remove recordings and pictures that are too old or too many, on the machine that this runs on.
+
+    With workers on several machines each gets its turn by chance, within minutes.
+    """
+    recording, evidence = settings.recording, settings.evidence
+    try:
+        if recording.folder is not None:
+            _clear_out(recording.folder, RESULTS_SUFFIX, recording.keep_days, recording.max_mb)
+    finally:
+        _clear_out(settings.evidence_folder, PICTURE_SUFFIX, evidence.keep_days, evidence.max_mb)
+
+
+def _clear_out(folder: Path, suffix: str, keep_days: float, max_mb: int) -> None:
+    removed = retention.clear_out(folder, suffix, time(), keep_s=keep_days * 86_400, max_bytes=max_mb * 1_000_000)
+    if removed:
+        log.info("%d old files removed from %s", removed, folder)
+
+
+@app.task(name=FORGET_MINUTES, throws=WEATHER)
+def forget_minutes() -> None:
+    """Remove minutes that are too old, a bounded piece at a time, so that nobody waits long for their table."""
+    shared = runtime()
+    before = time() - settings.metrics.keep_days * 86_400
+    for _ in range(MINUTE_PIECES):
+        if not shared.store.forget_minutes(before, MINUTES_IN_PIECE):
+            break
+
+
+@app.task(name=REPORT_NIGHT, throws=WEATHER)
+def report_night() -> None:
+    """Write the report of the last night that is over, once, as soon as all its minutes are in the store."""
+    shared = runtime()
+    now = time()
+    waited_s = shared.outbox.oldest_s(now)
+    if waited_s is None or waited_s < REPORT_AFTER_S:
+        written = write_last(settings, shared.store, now - REPORT_AFTER_S)
+        if written:
+            log.info("reports of last night written for %s", ", ".join(written))

@@ -1,32 +1,35 @@
 """From boxes to tracks: which box is the animal, or the person, that was seen before.
 
-Each picture is matched in three passes, the surest evidence first: strong boxes by overlap with where each track should
-be by now, weak boxes by overlap with the tracks still unmatched (the idea of ByteTrack, Zhang et al., ECCV 2022: a half
-hidden animal gives a weak box, and losing its track would be worse than trusting it), then strong boxes that moved too
-far to overlap, by distance. All times are seconds of capture time.
+Each picture is matched in two passes, the surest evidence first: strong boxes, then weak boxes with the tracks still
+unmatched (the idea of ByteTrack, Zhang et al., ECCV 2022: a half hidden animal gives a weak box, and losing its track
+would be worse than trusting it). In each, boxes go to tracks so that all of them together fit best: one box at a time,
+two animals that cross would swap their tracks. Tracks that count choose before those that do not count yet. All times
+are seconds of capture time.
 """
 
 from dataclasses import dataclass
-from math import exp
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
+
+from fbtasks.logic.assignment import best_pairs
+from fbtasks.logic.motion import Corners, Motion, ahead, begin, corrected, misfit
 
 Kind = Literal["animal", "person"]
-Corners = tuple[float, float, float, float]
-Float64s = NDArray[np.float64]
 
-VELOCITY_MEMORY_S = 0.5
-"""Boxes of a nano model jitter by some per cent of their size from picture to picture; about two at 5 fps even out."""
-PREDICT_AT_MOST_S = 1.0
-"""A track unseen for longer is looked for where it would have been then: an animal in a stall soon turns or stops."""
-FASTEST_BL_S = 4.0
-"""Body lengths per second within which a box may still be the same animal: a canter, more than a stall has room for."""
-FARTHEST_BL = 1.0
-LARGEST_GROWTH = 2.0
-"""A box matched by distance alone must have an area within this factor of the track's."""
+WORST_FIT, WORST_WEAK_FIT = 5.0, 0.0
+"""A box that fits worse is of another animal. Of a track just seen, 5 is a distance of 4 to 5 standard deviations."""
+TURNED_IOU, TURNED_WITHIN_S = 0.2, 0.6
+"""A box that nobody else takes and that overlaps so much is of a track seen so short a time ago, however that moved."""
+MERGED_SHARE = 0.7
+"""A box that covers so much of where another animal must be, which has no box of its own, is probably of both."""
+MERGED_WITHIN_S = 1.5
+"""Unless that one has not been seen for so long."""
+TWIN_SHARE = 0.8
+"""Who is expected inside another's place by so much is always covered by its box: a foal, or a second track of one."""
+INSIDE_SHARE, INSIDE_TIMES = 0.7, 4.0
+"""A track that began so far inside another's box must be seen for so many times longer to count: mostly it is a part of
+the same animal, for a second; sometimes it is a foal."""
 MOST_TRACKS = 64
 """No camera watches more; a stream of false boxes must not grow the state."""
 
@@ -64,31 +67,23 @@ class Track(msgspec.Struct, array_like=True):
     Attributes:
         id: counted within the camera, from 1.
         sighting: the last one.
-        velocity: of the box's centre, pixels per second, smoothed.
         first_seen_at, last_seen_at: capture time.
+        motion: where it was when it was last seen, and whereto it went.
         confirmed: seen long enough to be believed.
+        inside: it began inside the box of another one.
     """
 
     id: int
     sighting: Sighting
     first_seen_at: float
     last_seen_at: float
-    velocity: tuple[float, float] = (0.0, 0.0)
+    motion: Motion = Motion()
     confirmed: bool = False
+    inside: bool = False
 
     @property
     def kind(self) -> Kind:
         return self.sighting.kind
-
-    def follow(self, sighting: Sighting, now: float) -> None:
-        """Take `sighting` as this track's at `now`."""
-        elapsed = now - self.last_seen_at
-        share = 1.0 - exp(-elapsed / VELOCITY_MEMORY_S)
-        (x, y), (old_x, old_y) = sighting.centre, self.sighting.centre
-        vx, vy = self.velocity
-        self.velocity = vx + share * ((x - old_x) / elapsed - vx), vy + share * ((y - old_y) / elapsed - vy)
-        self.sighting = sighting
-        self.last_seen_at = now
 
 
 class Tracks(msgspec.Struct, array_like=True):
@@ -98,7 +93,17 @@ class Tracks(msgspec.Struct, array_like=True):
     next_id: int = 1
 
 
-Rest = tuple[list[Sighting], list[Track]]
+class _Expected(NamedTuple):
+    """A track and where it should be by now, `elapsed` seconds after it was last seen."""
+
+    track: Track
+    motion: Motion
+    elapsed: float
+
+
+class _Match(NamedTuple):
+    expected: _Expected
+    sighting: Sighting
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,105 +111,122 @@ class Tracker:
     """How boxes become tracks.
 
     Attributes:
-        match_iou: least intersection over union of a box and the predicted track.
         lost_after_s: a confirmed track unseen for longer is ended.
         confirm_s: a track must have been seen for so long to count; until then it ends when unseen for so long.
         confidence: weaker boxes start no track.
     """
 
-    match_iou: float
     lost_after_s: float
     confirm_s: float
     confidence: float
 
     def step(self, tracks: Tracks, sightings: list[Sighting], now: float) -> None:
-        """Move `tracks`, in place, on to the picture taken at `now`, which is later than the one before."""
+        """Move `tracks`, in place, on to the picture taken at `now`, which is later than the one before.
+
+        The order of `sightings` does not matter.
+        """
         tracks.alive = [track for track in tracks.alive if now - track.last_seen_at <= self.lost_after_s]
+        surest_first = sorted(sightings, key=lambda sighting: (-sighting.confidence, sighting.xyxy))
         for kind in ("animal", "person"):
-            self._match(tracks, [sighting for sighting in sightings if sighting.kind == kind], kind, now)
+            mine = [sighting for sighting in surest_first if sighting.kind == kind]
+            if mine:
+                self._match(tracks, mine, kind, now)
         tracks.alive = [track for track in tracks.alive if self._believed(track, now)]
 
-    def _match(self, tracks: Tracks, sightings: list[Sighting], kind: str, now: float) -> None:
+    def _match(self, tracks: Tracks, sightings: list[Sighting], kind: Kind, now: float) -> None:
         strong = [sighting for sighting in sightings if sighting.confidence >= self.confidence]
         weak = [sighting for sighting in sightings if sighting.confidence < self.confidence]
-        unmatched = [track for track in tracks.alive if track.kind == kind]
-        strong, unmatched = self._by_overlap(unmatched, strong, now)
-        _, unmatched = self._by_overlap(unmatched, weak, now)
-        strong, _ = self._by_distance(unmatched, strong, now)
+        expected = [_expected(track, now) for track in tracks.alive if track.kind == kind]
+        for confirmed in (True, False):
+            choosing = [one for one in expected if one.track.confirmed == confirmed]
+            sure, choosing, strong = _pair(choosing, strong, WORST_FIT)
+            unsure, choosing, weak = _pair(choosing, weak, WORST_WEAK_FIT)
+            turned, choosing, strong = _pair(choosing, strong, WORST_FIT, turns=True)
+            for match in sure + unsure + turned:
+                self._see(match, choosing, now)
+        seen = [one.track for one in expected if one.track.confirmed and one.track.last_seen_at == now]
         for sighting in strong[: max(0, MOST_TRACKS - len(tracks.alive))]:
-            tracks.alive.append(Track(tracks.next_id, sighting, now, now, confirmed=self.confirm_s == 0))
+            tracks.alive.append(self._new(tracks.next_id, sighting, seen, now))
             tracks.next_id += 1
 
-    def _by_overlap(self, tracks: list[Track], boxes: list[Sighting], now: float) -> Rest:
-        if not tracks or not boxes:
-            return boxes, tracks
-        overlap = _iou(_predicted(tracks, now), np.array([box.xyxy for box in boxes]))
-        return self._pair(tracks, boxes, np.where(overlap >= self.match_iou, overlap, 0.0), now)
+    def _see(self, match: _Match, unseen: list[_Expected], now: float) -> None:
+        """Take the box as the track's, while `unseen` have none."""
+        (track, motion, elapsed), sighting = match
+        merged = track.confirmed and any(_is_of_both(sighting.xyxy, motion, other) for other in unseen)
+        track.motion = corrected(motion, sighting.xyxy, elapsed, whole=not merged)
+        track.sighting, track.last_seen_at = sighting, now
+        track.confirmed = track.confirmed or now - track.first_seen_at >= self._counts_after(track)
 
-    def _by_distance(self, tracks: list[Track], boxes: list[Sighting], now: float) -> Rest:
-        if not tracks or not boxes:
-            return boxes, tracks
-        return self._pair(tracks, boxes, _closeness(tracks, boxes, now), now)
+    def _new(self, number: int, sighting: Sighting, seen: list[Track], now: float) -> Track:
+        area = max(_area(sighting.xyxy), 1.0)
+        inside = any(_shared(sighting.xyxy, other.sighting.xyxy) > INSIDE_SHARE * area for other in seen)
+        confirmed = self.confirm_s == 0
+        return Track(number, sighting, now, now, begin(sighting.xyxy), confirmed=confirmed, inside=inside)
 
-    def _pair(self, tracks: list[Track], boxes: list[Sighting], scores: Float64s, now: float) -> Rest:
-        """Give boxes to tracks, best score first; a score of 0 or less is no match."""
-        paired_tracks: set[int] = set()
-        paired_boxes: set[int] = set()
-        rows, columns = np.nonzero(scores > 0.0)
-        surest = np.argsort(-scores[rows, columns], kind="stable")
-        for row, column in zip(rows[surest].tolist(), columns[surest].tolist(), strict=True):
-            if row in paired_tracks or column in paired_boxes:
-                continue
-            paired_tracks.add(row)
-            paired_boxes.add(column)
-            self._see(tracks[row], boxes[column], now)
-        return (
-            [box for index, box in enumerate(boxes) if index not in paired_boxes],
-            [track for index, track in enumerate(tracks) if index not in paired_tracks],
-        )
-
-    def _see(self, track: Track, sighting: Sighting, now: float) -> None:
-        track.follow(sighting, now)
-        track.confirmed = track.confirmed or now - track.first_seen_at >= self.confirm_s
+    def _counts_after(self, track: Track) -> float:
+        """Seconds for which it must have been seen."""
+        return self.confirm_s * INSIDE_TIMES if track.inside else self.confirm_s
 
     def _believed(self, track: Track, now: float) -> bool:
         return track.confirmed or now - track.last_seen_at <= self.confirm_s
 
 
-def _predicted(tracks: list[Track], now: float) -> Float64s:
-    """`[n, 4]` corners of the tracks' boxes at `now`, with constant velocity."""
-    shifts = []
-    for track in tracks:
-        ahead = min(now - track.last_seen_at, PREDICT_AT_MOST_S)
-        dx, dy = track.velocity[0] * ahead, track.velocity[1] * ahead
-        shifts.append((dx, dy, dx, dy))
-    corners: Float64s = np.array([track.sighting.xyxy for track in tracks]) + np.array(shifts)
-    return corners
+def _expected(track: Track, now: float) -> _Expected:
+    elapsed = now - track.last_seen_at
+    return _Expected(track, ahead(track.motion, elapsed), elapsed)
 
 
-def _iou(left: Float64s, right: Float64s) -> Float64s:
-    """`[n, m]` intersections over unions of `[n, 4]` and `[m, 4]` boxes; 0 where both are without area."""
-    low = np.maximum(left[:, None, :2], right[None, :, :2])
-    high = np.minimum(left[:, None, 2:], right[None, :, 2:])
-    shared = np.maximum(high - low, 0.0).prod(axis=2)
-    union = _areas(left)[:, None] + _areas(right)[None, :] - shared
-    overlap: Float64s = shared / np.maximum(union, 1e-9)
-    return overlap
+def _pair(
+    tracks: list[_Expected], boxes: list[Sighting], worst: float, *, turns: bool = False
+) -> tuple[list[_Match], list[_Expected], list[Sighting]]:
+    """Tracks and boxes that fit together; the tracks and the boxes that are left.
+
+    With `turns`, boxes fit that overlap the place of a track just seen: a horse may stop and turn within one picture.
+    """
+    if not tracks or not boxes:
+        return [], tracks, boxes
+    pairs = best_pairs(
+        [
+            [_turned(one, box) if turns else worst - misfit(one.motion, box.xyxy, one.elapsed) for box in boxes]
+            for one in tracks
+        ]
+    )
+    rows, columns = {row for row, _ in pairs}, {column for _, column in pairs}
+    return (
+        [_Match(tracks[row], boxes[column]) for row, column in pairs],
+        [track for row, track in enumerate(tracks) if row not in rows],
+        [box for column, box in enumerate(boxes) if column not in columns],
+    )
 
 
-def _areas(boxes: Float64s) -> Float64s:
-    areas: Float64s = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return areas
+def _turned(expected: _Expected, box: Sighting) -> float:
+    """By how much the box overlaps where the track was seen, or should be, more than it must; else negative."""
+    if expected.elapsed > TURNED_WITHIN_S:
+        return -1.0
+    return max(_iou(box.xyxy, expected.track.sighting.xyxy), _iou(box.xyxy, expected.motion.corners)) - TURNED_IOU
 
 
-def _closeness(tracks: list[Track], boxes: list[Sighting], now: float) -> Float64s:
-    """`[n, m]`, how surely a box is a track's by distance and size alone: 1 where it was last seen, 0 out of reach."""
-    old, new = np.array([track.sighting.xyxy for track in tracks]), np.array([box.xyxy for box in boxes])
-    old_areas, new_areas = _areas(old)[:, None], _areas(new)[None, :]
-    alike = (new_areas <= LARGEST_GROWTH * old_areas) & (old_areas <= LARGEST_GROWTH * new_areas)
-    elapsed = np.array([now - track.last_seen_at for track in tracks])
-    body_lengths = np.maximum(old[:, 2] - old[:, 0], old[:, 3] - old[:, 1])
-    reach = np.maximum(body_lengths * np.minimum(FARTHEST_BL, FASTEST_BL_S * elapsed), 1e-9)
-    moved = (new[None, :, :2] + new[None, :, 2:] - old[:, None, :2] - old[:, None, 2:]) / 2
-    closeness: Float64s = np.where(alike, 1.0 - np.hypot(moved[..., 0], moved[..., 1]) / reach[:, None], 0.0)
-    return closeness
+def _is_of_both(box: Corners, motion: Motion, other: _Expected) -> bool:
+    """Whether the box of a track expected as `motion` tells is also around the other one."""
+    if other.elapsed >= MERGED_WITHIN_S:
+        return False
+    covered = _shared(box, other.motion.corners) > MERGED_SHARE * other.motion.area
+    apart = _shared(motion.corners, other.motion.corners) < TWIN_SHARE * min(motion.area, other.motion.area)
+    return covered and apart
+
+
+def _shared(one: Corners, other: Corners) -> float:
+    """Area of the intersection."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+def _iou(one: Corners, other: Corners) -> float:
+    """Intersection over union."""
+    shared = _shared(one, other)
+    return shared / max(_area(one) + _area(other) - shared, 1.0)
+
+
+def _area(box: Corners) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

@@ -1,16 +1,17 @@
 """One task's turn with one camera: take its results, decide, commit, until nothing waits or the time is up."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from fbtasks.alert import Alert
 from fbtasks.errors import BadMessage
+from fbtasks.logic.minutes import Minute, encode_minute
 from fbtasks.logic.pipeline import Pipeline
 from fbtasks.logic.state import CameraState
 from fbtasks.mailbox import Mailboxes, Turn, Waiting
-from fbtasks.wire import decode_result
+from fbtasks.wire import decode_mailed
 
 _decisions = msgspec.json.Encoder()
 
@@ -37,8 +38,10 @@ class _Step:
     """What became of one batch of waiting results, before it is committed."""
 
     state: CameraState
+    taken: list[bytes] = field(default_factory=list)
     decisions: list[bytes] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    minutes: list[Minute] = field(default_factory=list)
     refused: list[tuple[str, bytes]] = field(default_factory=list)
 
 
@@ -51,6 +54,7 @@ def take_turn(
     bury: Callable[[list[tuple[str, bytes]]], None],
     chunk: int,
     is_over: Callable[[], bool],
+    record: Callable[[str, Sequence[bytes]], None] = lambda _first_unseen, _messages: None,
 ) -> Done:
     """Work on the camera until its mailbox is empty or `is_over()`. Does nothing when another task has the camera.
 
@@ -58,6 +62,8 @@ def take_turn(
         restore: the state to begin with when Redis has none, from what the store remembers.
         bury: keeps results that cannot be used, as `(reason, message)`.
         chunk: results that are taken at once.
+        record: is told the results that were decided on, once they are committed, and up to where in the mailbox they
+            reach. May not raise.
 
     Raises:
         OwnershipLost, OutboxFull: from the commit; what was not committed waits in the mailbox still.
@@ -80,8 +86,10 @@ def take_turn(
             state=step.state.encode(),
             decisions=step.decisions,
             alerts=[alert.model_dump_json().encode() for alert in step.alerts],
+            minutes=[encode_minute(minute) for minute in step.minutes],
             count=0 if is_over() else chunk,
         )
+        record(waiting.first_unseen, step.taken)
         done.decisions += len(step.decisions)
         done.late += step.state.late - late_before
         done.alerts += len(step.alerts)
@@ -105,11 +113,13 @@ def _decide(state: CameraState, pipeline: Pipeline, waiting: Waiting) -> _Step:
     step = _Step(state)
     for message in waiting.messages:
         try:
-            step.state, decision, alerts = pipeline.step(step.state, decode_result(message))
+            step.state, decision, alerts = pipeline.step(step.state, decode_mailed(message))
         except BadMessage as error:
             step.refused.append((str(error), message))
             continue
+        step.taken.append(message)
         step.alerts += alerts
         if decision is not None:
             step.decisions.append(_decisions.encode(decision))
+    step.minutes = step.state.ledger.take()
     return step

@@ -1,20 +1,17 @@
 """The producer process: a thread for each camera, one that publishes, one that reports."""
 
 import logging
-import os
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
 
 from redis import Redis
 
 from fbtasks.health import HealthBoard, Report, report_of
 from fbtasks.keys import Keys
-from fbtasks.lifecycle import on_stop
+from fbtasks.lifecycle import leave, on_stop
 from fbtasks.producer import capture
 from fbtasks.producer.camera import Camera
 from fbtasks.producer.encoder import Encoder
@@ -44,7 +41,8 @@ class ProducerDaemon:
         self._stop = threading.Event()
         self._end: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
         self._publisher = Publisher(
-            FrameQueue(self._connect(settings.frames_url), self._keys, settings.frames.max_length)
+            FrameQueue(self._connect(settings.frames_url), self._keys, settings.frames.max_length),
+            pictures=settings.evidence.enabled,
         )
         enabled = [camera for camera in settings.cameras if camera.enabled]
         self._cameras = [
@@ -98,7 +96,7 @@ class ProducerDaemon:
     def _camera(self, camera: CameraSettings, phase: float) -> Camera:
         producer, gpu = self._settings.producer, self._settings.gpu
         pacer = Pacer(camera.fps or producer.fps, phase)
-        encoder = Encoder(gpu.input_width, gpu.input_height, producer.jpeg_quality)
+        encoder = Encoder(gpu.input_width, gpu.input_height, producer.jpeg_quality, tight=gpu.input == "auto")
         return Camera(camera, producer, pacer, encoder, self._publisher.offer)
 
     def _connect(self, url: str) -> Redis:
@@ -144,15 +142,3 @@ def run(settings: Settings) -> None:
         code = 1
     if daemon.stuck:
         leave(code)
-
-
-def leave(code: int) -> NoReturn:
-    """End the process under threads that are stuck in FFmpeg.
-
-    The interpreter's own end would kill such a thread at the moment its call returns, and C++ does not survive that:
-    the process aborts (40 of 40 measured, OpenCV 5.0, Python 3.11).
-    """
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from fbtasks.errors import CameraError
-from fbtasks.frame import PAD_VALUE, Letterbox
+from fbtasks.frame import PAD_VALUE, Letterbox, tight_input
 from fbtasks.producer.capture import Picture
 
 
@@ -12,12 +12,15 @@ class Encoder:
     """Letterboxes and encodes the pictures of one camera.
 
     Args:
-        width, height: of the model's input, in pixels.
+        width, height: of the model's full input, in pixels.
         quality: JPEG quality, 30 to 100.
+        tight: leave out the border that is not needed, see `fbtasks.frame`; else every JPEG has the full size.
     """
 
-    def __init__(self, width: int, height: int, quality: int) -> None:
-        self._canvas: Picture = np.full((height, width, 3), PAD_VALUE, np.uint8)
+    def __init__(self, width: int, height: int, quality: int, *, tight: bool) -> None:
+        self._full = width, height
+        self._tight = tight
+        self._canvas: Picture = np.empty((0, 0, 3), np.uint8)
         self._parameters = [cv2.IMWRITE_JPEG_QUALITY, quality]
         self._letterbox: Letterbox | None = None
 
@@ -38,13 +41,13 @@ class Encoder:
         return letterbox, jpeg.data
 
     def _place(self, picture: Picture) -> Letterbox:
-        """The letterbox for this size; a new size also clears the border that the last one left."""
+        """The letterbox for this size; a new size gets a canvas of its own, all border."""
         height, width = picture.shape[:2]
         known = self._letterbox
         if known is None or (known.width, known.height) != (width, height):
-            rows, columns = self._canvas.shape[:2]
+            columns, rows = tight_input(width, height, *self._full) if self._tight else self._full
             known = self._letterbox = Letterbox.fit(width, height, columns, rows)
-            self._canvas[:] = PAD_VALUE
+            self._canvas = np.full((rows, columns, 3), PAD_VALUE, np.uint8)
         return known
 
     def _draw(self, picture: Picture, letterbox: Letterbox) -> None:

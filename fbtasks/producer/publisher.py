@@ -11,6 +11,9 @@ from fbtasks.producer.outage import Outage
 from fbtasks.transport import REDIS_AWAY, FrameQueue
 from fbtasks.wire import Frame, encode
 
+PICTURE_EVERY_S = 1.0
+"""A camera's newest frame is kept beside the list so often, for the alerts that it may bring about."""
+
 
 @dataclass
 class Totals:
@@ -38,11 +41,16 @@ class Publisher:
 
     Cameras never wait for Redis: each has one slot, and a newer frame replaces one that is still there. When Redis is
     away, what was to be pushed is dropped: by the time it is back there are newer frames.
+
+    Args:
+        pictures: keep the newest frame of each camera for the alerts too.
     """
 
-    def __init__(self, queue: FrameQueue) -> None:
+    def __init__(self, queue: FrameQueue, *, pictures: bool = False) -> None:
         self.totals = Totals()
         self._queue = queue
+        self._pictures = pictures
+        self._pictured_at: dict[str, float] = {}
         self._outage = Outage()
         self._slots: dict[str, Frame] = {}
         self._changed = threading.Condition()
@@ -78,8 +86,9 @@ class Publisher:
     def _push(self, frames: list[Frame]) -> None:
         now = time.time()
         messages = [encode(msgspec.structs.replace(frame, sent_at=now)) for frame in frames]
+        pictures = self._due_pictures(frames, messages, now) if self._pictures else {}
         try:
-            pushed = self._queue.push(messages)
+            pushed = self._queue.push(messages, pictures)
         except REDIS_AWAY as error:
             self.totals.lost += len(frames)
             self._outage.failed(error)
@@ -89,3 +98,13 @@ class Publisher:
         self.totals.displaced += pushed.dropped
         self.totals.backlog = pushed.backlog - pushed.dropped
         self.totals.last_push_at = time.time()
+
+    def _due_pictures(self, frames: list[Frame], messages: list[bytes], now: float) -> dict[str, bytes]:
+        """The frames that are to be kept beside the list; the clock may have been set back."""
+        due = {
+            frame.camera_id: message
+            for frame, message in zip(frames, messages, strict=True)
+            if not 0 <= now - self._pictured_at.get(frame.camera_id, 0.0) < PICTURE_EVERY_S
+        }
+        self._pictured_at.update(dict.fromkeys(due, now))
+        return due

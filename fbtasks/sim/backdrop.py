@@ -1,131 +1,184 @@
-"""What stands still behind the horse: boards, a window, straw."""
+"""What stands still in a place: walls, ground, windows, and things of every shape that are no horses.
+
+Every pixel's ray is followed to the wall or ground that it meets first, and takes its colour from a flat drawing of it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fbtasks.sim.horse import Colour
+from fbtasks.sim import painter, places
+from fbtasks.sim.furniture import CEILING, furniture
+from fbtasks.sim.painter import FULL, Lighting, Picture
+from fbtasks.sim.projection import Pinhole
+from fbtasks.sim.stage import Place
+from fbtasks.sim.surfaces import (
+    FINE,
+    WOODS,
+    Drawing,
+    Values,
+    boards,
+    door,
+    ground,
+    noise,
+    sand,
+    speckle,
+    tinted,
+    wall,
+    window,
+)
 
-Picture = NDArray[np.uint8]
-"""`[height, width, 3]`, blue first."""
-
-BOARD: Colour = (146, 130, 108)
-SEAM: Colour = (84, 74, 62)
-STRAW: Colour = (206, 178, 112)
-SKY: Colour = (196, 214, 226)
-POST: Colour = (108, 96, 80)
-STEEL: Colour = (120, 126, 130)
+_FAR = 60.0
+"""Metres to what is farther than any wall."""
 
 
-def bgr(colour: Colour) -> Colour:
-    """OpenCV's order of a colour."""
-    return colour[::-1]
+@dataclass(frozen=True, slots=True)
+class Backdrop:
+    """What stands still, by full daylight.
+
+    Attributes:
+        colours: `[height, width, 3]`, blue first; the picture with its border.
+        depth: `[height, width]`, metres from the camera.
+    """
+
+    colours: Picture
+    depth: Values
 
 
 def stall(width: int, height: int, seed: int) -> Picture:
-    """A box seen from inside: back wall, side walls running towards the camera, deep straw."""
-    random = np.random.default_rng(seed)
-    picture = np.zeros((height, width, 3), np.uint8)
-    left, right, floor = round(0.12 * width), round(0.88 * width), round(0.62 * height)
-    _boards(picture, (0, 0, width, floor), random, upright=True, step=round(width / 26))
-    _window(picture, (round(0.60 * width), round(0.09 * height), round(0.76 * width), round(0.30 * height)))
-    _straw(picture, floor, random)
-    _side_wall(picture, [(0, 0), (left, 0), (left, floor), (0, round(0.80 * height))])
-    _side_wall(picture, [(width, 0), (right, 0), (right, floor), (width, round(0.80 * height))])
-    _manger(picture, (right - round(0.10 * width), round(0.44 * height)), round(0.045 * width))
-    return _lit(picture, centre=(0.55, 0.45))
+    """An empty box by day."""
+    place = places.place("box", seed)
+    return backdrop(place, Pinhole(place.mount, width, height), 0).colours
 
 
-def paddock(width: int, height: int, seed: int) -> Picture:
-    """A long run-in barn: boarded wall with windows, posts and rails, trampled straw."""
-    random = np.random.default_rng(seed)
-    picture = np.zeros((height, width, 3), np.uint8)
-    floor = round(0.60 * height)
-    _boards(picture, (0, 0, width, floor), random, upright=False, step=round(height / 14))
-    for centre in (0.1625, 0.3875, 0.6125, 0.8375):
-        x = round(centre * width)
-        _window(picture, (x - width // 16, round(0.10 * height), x + width // 16, round(0.28 * height)))
-    for x in np.linspace(0.05, 0.95, 5) * width:
-        cv2.rectangle(picture, (int(x) - 8, 0), (int(x) + 8, floor + 10), bgr(POST), -1)
-        cv2.line(picture, (int(x) + 8, 0), (int(x) + 8, floor + 10), bgr(SEAM), 2)
-    _straw(picture, floor, random)
-    return _lit(picture, centre=(0.5, 0.5))
-
-
-def _boards(
-    picture: Picture, area: tuple[int, int, int, int], random: np.random.Generator, *, upright: bool, step: int
-) -> None:
-    left, top, right, bottom = area
-    ends = range(left, right, step) if upright else range(top, bottom, step)
-    for start in ends:
-        shade = random.normal(0, 7)
-        colour = tuple(float(np.clip(channel + shade, 0, 255)) for channel in bgr(BOARD))
-        low = (start, top) if upright else (left, start)
-        high = (start + step, bottom) if upright else (right, min(start + step, bottom))
-        cv2.rectangle(picture, low, high, colour, -1)
-        _grain(picture, low, high, random, upright=upright)
-        seam = (start, bottom) if upright else (right, start)
-        cv2.line(picture, low, seam, bgr(SEAM), 2, cv2.LINE_AA)
-
-
-def _grain(
-    picture: Picture, low: tuple[int, int], high: tuple[int, int], random: np.random.Generator, *, upright: bool
-) -> None:
-    for _ in range(14):
-        x, y = int(random.integers(low[0], high[0])), int(random.integers(low[1], high[1]))
-        length = int(random.integers(30, 160))
-        end = (x, min(y + length, high[1])) if upright else (min(x + length, high[0]), y)
-        dark = float(random.uniform(0.86, 0.97))
-        colour = tuple(dark * channel for channel in bgr(BOARD))
-        cv2.line(picture, (x, y), end, colour, 1, cv2.LINE_AA)
-
-
-def _window(picture: Picture, area: tuple[int, int, int, int]) -> None:
-    left, top, right, bottom = area
-    cv2.rectangle(picture, (left - 6, top - 6), (right + 6, bottom + 6), bgr(POST), -1)
-    cv2.rectangle(picture, (left, top), (right, bottom), bgr(SKY), -1)
-    for x in np.linspace(left, right, 7)[1:-1]:
-        cv2.line(picture, (int(x), top), (int(x), bottom), bgr(STEEL), 3, cv2.LINE_AA)
-
-
-def _side_wall(picture: Picture, corners: list[tuple[int, int]]) -> None:
-    outline = np.array(corners, np.int32)
-    cv2.fillPoly(picture, [outline], bgr((118, 104, 86)), cv2.LINE_AA)
-    (outer, _), (inner, _), (_, floor), (_, outer_floor) = corners
-    for share in np.linspace(0, 1, 10):
-        cv2.line(picture, (outer, int(share * outer_floor)), (inner, int(share * floor)), bgr(SEAM), 2, cv2.LINE_AA)
-    cv2.line(picture, (inner, 0), (inner, floor), bgr(SEAM), 3, cv2.LINE_AA)
-
-
-def _manger(picture: Picture, corner: tuple[int, int], size: int) -> None:
-    x, y = corner
-    bowl = np.array([(x, y), (x + 2 * size, y), (x + 2 * size, y + size), (x + size // 2, y + size)], np.int32)
-    cv2.fillPoly(picture, [bowl], bgr(STEEL), cv2.LINE_AA)
-    cv2.ellipse(picture, (x + size, y), (size, size // 5), 0, 0, 360, bgr((70, 72, 74)), -1, cv2.LINE_AA)
-
-
-def _straw(picture: Picture, floor: int, random: np.random.Generator) -> None:
-    """Stalks that grow towards the camera, the far ones first."""
-    height, width = picture.shape[:2]
-    cv2.rectangle(picture, (0, floor), (width, height), bgr((176, 148, 88)), -1)
-    for nearness in np.sort(random.uniform(0, 1, 3500)):
-        y = floor + nearness * (height - floor)
-        x, angle = random.uniform(0, width), random.uniform(-0.6, 0.6)
-        length = 6 + 26 * nearness
-        shade = random.uniform(0.72, 1.12)
-        colour = tuple(min(255.0, shade * channel) for channel in bgr(STRAW))
-        end = (int(x + length * np.cos(angle)), int(y + 0.5 * length * np.sin(angle)))
-        cv2.line(picture, (int(x), int(y)), end, colour, 1 + int(nearness > 0.6), cv2.LINE_AA)
-
-
-def _lit(picture: Picture, centre: tuple[float, float]) -> Picture:
-    """Darker towards the corners, as a lamp in the middle leaves it."""
-    height, width = picture.shape[:2]
-    y, x = np.meshgrid(np.linspace(0, 1, height), np.linspace(0, 1, width), indexing="ij")
-    light = 1.08 - 0.9 * ((x - centre[0]) ** 2 + (y - centre[1]) ** 2)
-    return as_picture(picture * light[:, :, None])
-
-
-def as_picture(values: NDArray[np.floating]) -> Picture:
+def as_picture(values: NDArray[Any]) -> Picture:
     """The values as pixels, cut off at black and white."""
     return np.asarray(np.clip(values, 0, 255), np.uint8)
+
+
+def backdrop(place: Place, camera: Pinhole, margin: int) -> Backdrop:
+    """Draws the place as the camera sees it, with a border of `margin` pixels around the picture."""
+    random = np.random.default_rng(place.seed)
+    rays = camera.rays(margin)
+    if place.kind == "paddock":
+        colours, depth = _open_ground(place, camera, rays, random)
+    else:
+        colours, depth = _room(place, camera, rays, random)
+    picture = np.ascontiguousarray(as_picture(cv2.blur(colours, (2, 2)))[:, :, ::-1])
+    shape = picture.shape[:2]
+    light = Lighting(np.full(shape, FULL, np.uint8), speckle(shape, random))
+    offset = np.array([margin, margin], float)
+    bodies = [(body, camera.ellipses(body.points, body.shapes)) for body in furniture(place, random)]
+    bodies.sort(key=lambda pair: -float(pair[1].depth.mean()))
+    for body, _ in bodies:
+        painter.shade_ground(picture, body, camera, offset, strength=0.4)
+    for body, seen in bodies:
+        painter.draw(picture, seen.moved(offset), body, light, camera)
+    return Backdrop(picture, depth)
+
+
+@dataclass(frozen=True, slots=True)
+class _Surface:
+    """One wall or ground.
+
+    Attributes:
+        distance: `[height, width]`, along each pixel's ray; infinite where the ray does not meet it.
+        across, along: `[height, width]`, where on its drawing that is, metres from its left and its top.
+        light: how much of the light reaches it.
+    """
+
+    distance: Values
+    across: Values
+    along: Values
+    drawing: Drawing
+    light: float = 1.0
+
+    def seen(self) -> Drawing:
+        """Its drawing as the camera sees it, `[height, width, 3]`."""
+        # OpenCV mirrors what is beyond the edge step by step, which takes long for what is far beyond.
+        rows, columns = self.drawing.shape[:2]
+        x = np.clip(np.nan_to_num(FINE * self.across), -columns, 2 * columns).astype(np.float32)
+        y = np.clip(np.nan_to_num(FINE * self.along), -rows, 2 * rows).astype(np.float32)
+        drawn = cv2.remap(self.drawing, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+        return np.asarray(self.light * drawn, np.float32)
+
+
+def _room(place: Place, camera: Pinhole, rays: Values, random: np.random.Generator) -> tuple[Drawing, Values]:
+    x, y, z = (float(value) for value in camera.place)
+    dx, dy, dz = np.moveaxis(rays, 2, 0)
+    top = max(CEILING, z + 0.3)
+    wood = tinted(WOODS[random.integers(len(WOODS))], random)
+    back, left, right = (wall(length, top, place, wood, random) for length in (place.width, place.depth, place.depth))
+    if place.kind == "box" or random.random() < 0.5:
+        window(back, random)
+    if place.kind == "box" and random.random() < 0.5:
+        window(left if random.random() < 0.5 else right, random)
+    if random.random() < 0.7:
+        door(left if random.random() < 0.5 else right, random)
+    ceiling = boards(place.width, place.depth, tinted(wood, random), random, upright=True, board=0.2)
+    lights = (*random.uniform((0.9, 0.7, 0.7), (1.05, 0.95, 0.95)), 1.0, 0.5)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distances = [_ahead(far) for far in (-y / dy, -x / dx, (place.width - x) / dx, -z / dz, (top - z) / dz)]
+        surfaces = []
+        for index, drawing in enumerate((back, left, right, ground(place, random), ceiling)):
+            at_x, at_y, at_z = (start + distances[index] * way for start, way in ((x, dx), (y, dy), (z, dz)))
+            across = at_y if index in {1, 2} else at_x
+            along = at_y if index > 2 else top - at_z
+            surfaces.append(_Surface(distances[index], across, along, drawing, lights[index]))
+    which = np.stack(distances).argmin(axis=0)
+    depth = np.minimum(np.stack(distances).min(axis=0), _FAR)
+    colours = np.choose(which[:, :, None], [surface.seen() for surface in surfaces])
+    return np.asarray(colours * _corner_light(place, camera, rays, depth)[:, :, None], np.float32), depth
+
+
+def _corner_light(place: Place, camera: Pinhole, rays: Values, depth: Values) -> Values:
+    """Corners are darker: light hardly reaches them."""
+    at = camera.place.astype(np.float32) + depth[:, :, None] * rays
+    # Each point is on one surface; its second smallest distance to any of them is that to the next corner.
+    gaps = np.stack([np.abs(at[..., 1]), np.abs(at[..., 0]), np.abs(place.width - at[..., 0]), np.abs(at[..., 2])])
+    return np.asarray(1 - 0.38 * np.exp(-np.partition(gaps, 1, axis=0)[1] / 0.22), np.float32)
+
+
+def _open_ground(place: Place, camera: Pinhole, rays: Values, random: np.random.Generator) -> tuple[Drawing, Values]:
+    """Sand, grass around it, and what is far behind."""
+    x, y, z = (float(value) for value in camera.place)
+    dx, dy, dz = np.moveaxis(rays, 2, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = np.minimum(_ahead(-z / dz), _FAR)
+    across, along = x + distance * dx, y + distance * dy
+    colours = _Surface(distance, across, along, sand(place, random)).seen()
+    grass = tinted((108, 124, 70) if random.random() < 0.75 else (140, 128, 90), random)
+    beyond = (across < -0.1) | (across > place.width + 0.1) | (along < -0.1)
+    rough = 1 + 0.12 * noise(rays.shape[:2], 3, random)
+    colours = np.where(beyond[..., None], rough[..., None] * np.array(grass), colours)
+    # That far behind the fence, trees or a wall begin.
+    horizon = random.uniform(3.0, 14.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        far = np.where(dy < 0, (-horizon - y) / dy, _FAR).astype(np.float32)
+    behind = (dz >= 0) | (along < -horizon)
+    colours = np.where(behind[..., None], _horizon(x + far * dx, z + far * dz, random), colours)
+    return np.asarray(colours, np.float32), np.where(behind, np.minimum(far, _FAR), distance)
+
+
+def _horizon(across: Values, up: Values, random: np.random.Generator) -> Drawing:
+    """Trees or a wall of boards, above them sky; `across` and `up` are metres, `[height, width]`."""
+    high = random.uniform(2.0, 6.0)
+    if random.random() < 0.5:
+        leaf = np.array(tinted((66, 84, 46), random))
+        edge = high + 0.6 * noise(up.shape, 14, random) + 0.3 * noise(up.shape, 5, random)
+        light = 1 + 0.16 * noise(up.shape, 5, random) + 0.16 * noise(up.shape, 18, random)
+        far = light[..., None] * leaf
+    else:
+        planks = boards(40.0, high, tinted(WOODS[random.integers(len(WOODS))], random), random, upright=True, board=0.3)
+        edge = np.full(up.shape, high, np.float32)
+        far = _Surface(up, across + 14, high - up, planks).seen()
+    sky = np.array(tinted((196, 208, 220), random))
+    return np.asarray(np.where((up < edge)[..., None], far, sky), np.float32)
+
+
+def _ahead(distance: Values) -> Values:
+    """Infinite where the surface lies behind."""
+    return np.where(distance > 0, distance, np.inf).astype(np.float32)

@@ -1,56 +1,35 @@
-"""A scene as an H.264 file, drawn and encoded once."""
+"""Pictures as a video file."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from typing import Protocol
+from typing import cast
 
 import av
-import cv2
-import numpy as np
+from av.video.stream import VideoStream
 
-from fbtasks.sim.backdrop import Picture
-from fbtasks.sim.scene import FPS, HEIGHT, VIEWS, WIDTH, Scene, View
-from fbtasks.sim.script import LOOP_S
-
-ENCODER = {
-    "preset": "veryfast",
-    "crf": "26",
-    # As a camera is set up for this work: a key frame each second, and no B-frames, which would cost latency.
-    "x264-params": f"keyint={FPS}:min-keyint={FPS}:scenecut=0:bframes=0:threads=1",
-}
+from fbtasks.sim.encoder import ENCODERS, Picture, video_frame
+from fbtasks.sim.rtp import CLOCK_HZ, H264, Codec
 
 
-def ensure_clips(folder: Path, seed: int = 0, views: tuple[View, ...] = VIEWS) -> list[Path]:
-    """The clips of all views in `folder`, `<camera>.mp4`; what is missing is drawn first, a thread for each."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with ThreadPoolExecutor(len(views)) as threads:
-        return list(threads.map(lambda view: _ensure(view, seed, folder / f"{view.camera_id}.mp4"), views))
+def write_clip(
+    path: Path, pictures: Iterable[Picture | None], size: tuple[int, int], fps: float, codec: Codec = H264
+) -> None:
+    """Encode the pictures (of that width and height, even) into an MP4 file, with a key frame about each second.
 
-
-def _ensure(view: View, seed: int, path: Path) -> Path:
-    if not path.exists():
-        unfinished = path.with_suffix(f".{os.getpid()}.part")
-        write_clip(Scene(view, seed), unfinished, LOOP_S)
-        unfinished.replace(path)
-    return path
-
-
-class Pictures(Protocol):
-    """What can be asked for the picture at any time; see `Scene.picture`."""
-
-    def picture(self, t: float) -> Picture: ...
-
-
-def write_clip(pictures: Pictures, path: Path, seconds: float) -> None:
-    """Draw `seconds` and encode them as H.264 in MP4, `scene.FPS` pictures of `WIDTH` x `HEIGHT` per second."""
+    None leaves a gap of one picture's time.
+    """
+    library, options = ENCODERS[codec.name]
     with av.open(str(path), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=FPS, options=ENCODER)
-        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-        for number in range(round(seconds * FPS)):
-            planes = cv2.cvtColor(pictures.picture(number / FPS), cv2.COLOR_BGR2YUV_I420)
-            frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
-            frame.pts, frame.time_base = number, Fraction(1, FPS)
-            container.mux(stream.encode(frame))
+        rate = Fraction(fps).limit_denominator(1000)
+        stream = cast(VideoStream, container.add_stream(library, rate=rate, options=options))
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        next_key = 0
+        for number, picture in enumerate(pictures):
+            if picture is None:
+                continue
+            key = number >= next_key
+            if key:
+                next_key = number + max(1, round(fps))
+            container.mux(stream.encode(video_frame(picture, round(number * CLOCK_HZ / fps), key=key)))
         container.mux(stream.encode(None))

@@ -1,125 +1,212 @@
-"""A camera of the drawn stable: the picture at any time, and what is truly in it."""
+"""A camera of the drawn stable: its picture at any moment, and what is truly in it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from fbtasks.sim.backdrop import Picture, as_picture, paddock, stall
-from fbtasks.sim.horse import Part, Points, parts
-from fbtasks.sim.script import Moment, Script, bolts, lies_down
+from fbtasks.sim import lens, painter
+from fbtasks.sim.backdrop import Backdrop, as_picture, backdrop
+from fbtasks.sim.body import Body
+from fbtasks.sim.horse import horse
+from fbtasks.sim.painter import Lighting, Picture
+from fbtasks.sim.person import person
+from fbtasks.sim.projection import Array, Ellipses, Pinhole
+from fbtasks.sim.stage import BODY_LENGTHS_PER_HEIGHT, Conditions, HorsePose, Light, Place, Placed, Truth
 
-WIDTH, HEIGHT = 960, 540
-FPS = 15
-NARROWEST = 0.6
-"""A turning horse is never narrower than this share of its side view: it turns within two pictures of 5 a second, and a
-box that halves its area from one to the next is another animal to the tracker."""
-GRAIN = 4.0
-"""Standard deviation of the grain, of 255. It stands still: moving noise would be encoded anew in every picture."""
-_SUBPIXEL_BITS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """One animal or person in a picture.
-
-    Attributes:
-        name: `horse`.
-        xyxy: left, top, right, bottom of everything drawn of it, in pixels of the picture.
-    """
-
-    name: str
-    xyxy: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """Where a camera stands and what happens before it.
-
-    Attributes:
-        camera_id: its name.
-        backdrop: draws what stands still, from width, height and seed.
-        script: what the horse does.
-        way: from where to where it goes, in pixels from the left.
-        ground: where it stands, in pixels from above.
-        withers: height of its withers, in pixels.
-    """
-
-    camera_id: str
-    backdrop: Callable[[int, int, int], Picture]
-    script: Script
-    way: tuple[float, float]
-    ground: float
-    withers: float
-
-
-VIEWS = (
-    View("box-1", stall, lies_down, way=(430, 430), ground=452, withers=250),
-    View("box-2", paddock, bolts, way=(125, 835), ground=432, withers=120),
-)
+Box = tuple[float, float, float, float]
+_SHADOW = {"day": 0.50, "dusk": 0.35, "infrared": 0.12}
+_CELLS = 64
+"""Cells along the longer side of a body's box, in which it is counted how much of it can be seen."""
 
 
 class Scene:
-    """The pictures of one camera; the same for the same view and seed, whatever the order of asking."""
+    """The pictures of one camera; the same input gives the same picture, whatever was asked before.
 
-    def __init__(self, view: View, seed: int = 0) -> None:
-        self._view = view
-        backdrop = view.backdrop(WIDTH, HEIGHT, seed)
-        grain = np.random.default_rng(seed).normal(0, GRAIN, (HEIGHT, WIDTH, 1))
-        self._backdrop = as_picture(backdrop + grain)
-        self._write(view.camera_id)
+    Args:
+        place: where the camera hangs.
+        width, height: of its pictures, pixels.
+    """
 
-    def picture(self, t: float) -> Picture:
-        """What the camera sees `t` seconds after the start, uint8 `[540, 960, 3]`, blue first."""
-        moment = self._view.script(t)
-        picture = self._backdrop.copy()
-        self._shadow(picture, moment)
-        for corners, part in self._placed(moment):
-            fixed = np.round(corners * (1 << _SUBPIXEL_BITS)).astype(np.int32)
-            cv2.fillPoly(picture, [fixed], part.colour[::-1], cv2.LINE_AA, _SUBPIXEL_BITS)
+    def __init__(self, place: Place, width: int, height: int) -> None:
+        self._width, self._height, self._seed = width, height, place.seed
+        self._margin = int(lens.MARGIN * width) + 1
+        self._camera = Pinhole(place.mount, width, height)
+        self._sensor = lens.Sensor(width, height, place.seed)
+        # Kept by functions that do not know the scene: it is freed as soon as nobody needs it.
+        still = lru_cache(maxsize=1)(partial(backdrop, place, self._camera, self._margin))
+        self._lit = lru_cache(maxsize=8)(partial(_lit, place, still, self._margin))
+
+    def picture(self, placed: Sequence[Placed], conditions: Conditions, moment: int) -> Picture:
+        """What the camera sees, uint8 `[height, width, 3]`, blue first.
+
+        Args:
+            placed: who is there.
+            moment: number of the picture; noise and shaking follow from it.
+        """
+        if conditions.covered:
+            picture: Picture = np.full((self._height, self._width, 3), 7, np.uint8)
+            self._sensor.expose(picture, conditions.noise / 2, moment)
+            return picture
+        dx, dy = lens.shake(conditions, moment, self._seed, self._width)
+        still, light = self._lit(conditions.light, round(conditions.brightness, 2))
+        top, left = self._margin - dy, self._margin - dx
+        picture = still[top : top + self._height, left : left + self._width].copy()
+        offset = np.array([dx, dy], float)
+        bodies = self._bodies(placed)
+        for _, body, _ in bodies:
+            painter.shade_ground(picture, body, self._camera, offset, _SHADOW[conditions.light])
+        for _, body, seen in bodies:
+            painter.draw(picture, seen.moved(offset), body, light, self._camera)
+        self._hide(picture, conditions, light)
+        if conditions.dirt > 0:
+            picture = self._sensor.soil(picture, conditions.dirt)
+        noise = conditions.noise * (lens.INFRARED_NOISE if conditions.light == "infrared" else 1.0)
+        self._sensor.expose(picture, noise, moment)
         return picture
 
-    def truth(self, t: float) -> list[Truth]:
-        """Everything alive in that picture."""
-        corners = np.concatenate([corners for corners, _ in self._placed(self._view.script(t))])
-        (left, top), (right, bottom) = corners.min(axis=0), corners.max(axis=0)
-        return [Truth("horse", (float(left), float(top), float(right), float(bottom)))]
+    def truth(self, placed: Sequence[Placed], conditions: Conditions, moment: int) -> list[Truth]:
+        """Everyone who is drawn at least in part inside that picture, whatever hides it, the farthest first.
 
-    def _write(self, text: str) -> None:
-        cv2.putText(self._backdrop, text, (20, 40), cv2.FONT_HERSHEY_SIMPLEX, 0.8, (240, 240, 240), 2, cv2.LINE_AA)
+        `visible` is counted in cells of 1/64 of the body's longer side: what nearer bodies, the door and the picture's
+        border leave of it. Dirt, darkness and a covered lens hide nothing here.
+        """
+        offset = np.array(lens.shake(conditions, moment, self._seed, self._width), float)
+        bodies = [(who, body, seen.moved(offset)) for who, body, seen in self._bodies(placed)]
+        whole = [_box(body, seen) for _, body, seen in bodies]
+        inside = [
+            self._inside(body, seen, box) if box else None for (_, body, seen), box in zip(bodies, whole, strict=True)
+        ]
+        truths = []
+        door = self._width * (1 - conditions.door)
+        for index, (who, _, _) in enumerate(bodies):
+            box, full = inside[index], whole[index]
+            if box is None or full is None:
+                continue
+            nearer = [other for other in range(index + 1, len(bodies)) if _meet(full, whole[other])]
+            visible = 1.0
+            if nearer or box != full or full[2] > door:
+                visible = self._visible(full, bodies[index][1:], [bodies[other][1:] for other in nearer], door)
+            speed = who.speed / (BODY_LENGTHS_PER_HEIGHT * who.look.height) if who.kind == "horse" else 0.0
+            truths.append(Truth(who.id, who.kind, box, visible, who.posture, speed))
+        return truths
 
-    def _placed(self, moment: Moment) -> list[tuple[Points, Part]]:
-        """The horse's parts with their corners in pixels of the picture."""
-        scale = self._view.withers * np.array([_side_view(moment.facing), -1.0])
-        foot = np.array([self._x(moment), self._view.ground])
-        return [(part.corners * scale + foot, part) for part in parts(moment.pose)]
+    def _bodies(self, placed: Sequence[Placed]) -> list[tuple[Placed, Body, Ellipses]]:
+        """Everyone with their ellipsoids in pixels of a picture that does not shake, the farthest first."""
+        bodies = []
+        for who in placed:
+            body = horse(who, who.pose) if isinstance(who.pose, HorsePose) else person(who, who.pose)
+            bodies.append((who, body, self._camera.ellipses(body.points, body.shapes)))
+        # Over the ground alone: who stands upright is nearer to a camera above than who lies before her.
+        ahead = self._camera.turn[2]
+        bodies.sort(key=lambda entry: -float(entry[0].x * ahead[0] + entry[0].y * ahead[1]))
+        return bodies
 
-    def _x(self, moment: Moment) -> float:
-        start, end = self._view.way
-        return start + moment.across * (end - start)
+    def _hide(self, picture: Picture, conditions: Conditions, light: Lighting) -> None:
+        """Draws the door over the picture's right."""
+        left = round(self._width * (1 - min(conditions.door, 1.0)))
+        if left >= self._width:
+            return
+        leaf = lens.door_leaf(self._width - left, self._height, self._seed, grey=light.grey)
+        shade = light.map[:, left:]
+        picture[:, left:] = cv2.multiply(leaf, cv2.merge([shade, shade, shade]), scale=min(light.tint) / painter.FULL)
 
-    def _shadow(self, picture: Picture, moment: Moment) -> None:
-        """Darker straw below the horse."""
-        withers, side = self._view.withers, _side_view(moment.facing)
-        width, height = int(1.9 * withers * abs(side)), int(0.34 * withers)
-        x, y = self._x(moment) + 0.1 * withers * side, self._view.ground
-        left, top = max(0, int(x - width / 2)), int(y - height / 2)
-        patch = picture[top : top + height, left : left + width]
-        light = cv2.resize(_SHADOW, (patch.shape[1], patch.shape[0]))
-        cv2.multiply(patch, light, dst=patch, scale=1 / 255)
+    def _inside(self, body: Body, seen: Ellipses, box: Box) -> Box | None:
+        """The box of what is drawn inside the picture."""
+        left, top, right, bottom = box
+        if left >= self._width or top >= self._height or right <= 0 or bottom <= 0:
+            return None
+        if left >= 0 and top >= 0 and right <= self._width and bottom <= self._height:
+            return box
+        outlines = seen.hulls(_bones(body, seen))
+        points = _clipped(outlines, self._width, self._height)
+        if not len(points):
+            return None
+        (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
+
+    def _visible(
+        self, box: Box, body: tuple[Body, Ellipses], nearer: list[tuple[Body, Ellipses]], door: float
+    ) -> float:
+        left, top, right, bottom = box
+        scale = _CELLS / max(right - left, bottom - top, 1.0)
+        size = (int((bottom - top) * scale) + 1, int((right - left) * scale) + 1)
+        mask = _mask(body, size, (left, top), scale)
+        drawn = cv2.countNonZero(mask)
+        for other in nearer:
+            mask[_mask(other, size, (left, top), scale) > 0] = 0
+        x = left + (np.arange(size[1]) + 0.5) / scale
+        y = top + (np.arange(size[0]) + 0.5) / scale
+        mask[:, (x < 0) | (x > min(self._width, door))] = 0
+        mask[(y < 0) | (y > self._height)] = 0
+        return cv2.countNonZero(mask) / drawn if drawn else 0.0
 
 
-def _side_view(facing: float) -> float:
-    """Width of what is seen, as a share of the side view, negative when the horse looks to the left."""
-    return (1.0 if facing >= 0 else -1.0) * max(NARROWEST, abs(facing))
+def _mask(
+    body: tuple[Body, Ellipses], size: tuple[int, int], corner: tuple[float, float], scale: float
+) -> NDArray[np.uint8]:
+    """Where the body is drawn, in cells of 1 / `scale` pixels from `corner` on."""
+    mask = np.zeros(size, np.uint8)
+    shape, seen = body
+    outlines = (seen.hulls(_bones(shape, seen)) - corner) * scale
+    for outline in np.round(np.clip(outlines, -2000, 2000) * 16 - 8).astype(np.int32):
+        cv2.fillConvexPoly(mask, outline, 1, cv2.LINE_8, 4)
+    return mask
 
 
-def _soft_ellipse() -> Picture:
-    """What is left of the light, 255 all of it, from the rim of the shadow to its middle."""
-    y, x = np.mgrid[-1:1:64j, -1:1:128j]
-    left = 1 - 0.6 * np.clip(1 - x**2 - y**2, 0, 1)
-    return as_picture(255 * left[:, :, None].repeat(3, axis=2))
+def _bones(body: Body, seen: Ellipses) -> NDArray[np.intp]:
+    """The pieces of the body that are before the camera."""
+    bones = body.paint.bones
+    return bones if seen.seen.all() else np.asarray(bones[np.all(seen.seen[bones], axis=1)], np.intp)
 
 
-_SHADOW = _soft_ellipse()
+def _lit(
+    place: Place, still: Callable[[], Backdrop], margin: int, light: Light, brightness: float
+) -> tuple[Picture, Lighting]:
+    """What stands still in that light, with its border, and the light for who moves."""
+    drawn = still()
+    height, width = drawn.colours.shape[:2]
+    lamp = 1.1 * float(np.hypot(place.mount.z, 0.6 * place.depth))
+    whole = lens.lighting(Conditions(light=light, brightness=brightness), height, width, lamp)
+    colours = drawn.colours.astype(np.float32) * whole.tint[::-1]
+    if whole.grey:
+        grey = (colours @ np.array([0.11, 0.59, 0.30])) * whole.gain(drawn.depth)
+        colours = (18 + 0.8 * grey)[:, :, None].repeat(3, axis=2)
+    colours *= whole.map[:, :, None] / painter.FULL
+    inside = np.ascontiguousarray(whole.map[margin : height - margin, margin : width - margin])
+    return as_picture(colours), replace(whole, map=inside)
+
+
+def _box(body: Body, seen: Ellipses) -> Box | None:
+    """Left, top, right, bottom of all that is drawn, inside the picture or not."""
+    low, high = seen.extremes()
+    kept = body.paint.used if seen.seen.all() else np.unique(_bones(body, seen))
+    if not len(kept):
+        return None
+    low, high = low[kept], high[kept]
+    (left, top), (right, bottom) = low.min(axis=0).tolist(), high.max(axis=0).tolist()
+    return left, top, right, bottom
+
+
+def _meet(one: Box, other: Box | None) -> bool:
+    return other is not None and one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _clipped(outlines: Array, width: int, height: int) -> Array:
+    """Corners of the outlines inside the picture, and where their edges cross its border, `[n, 2]`."""
+    start = outlines.reshape(-1, 2)
+    way = (np.roll(outlines, -1, axis=1) - outlines).reshape(-1, 2)
+    found = [start]
+    for axis, border in ((0, 0.0), (0, float(width)), (1, 0.0), (1, float(height))):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            share = (border - start[:, axis]) / way[:, axis]
+        here = (share >= 0) & (share <= 1)
+        crossing = start[here] + share[here, None] * way[here]
+        crossing[:, axis] = border
+        found.append(crossing)
+    points = np.concatenate(found)
+    x, y = points.T
+    return np.asarray(points[(x >= 0) & (y >= 0) & (x <= width) & (y <= height)])

@@ -14,6 +14,7 @@ from redis import Redis
 
 from fbtasks.alert import Alert
 from fbtasks.keys import Keys
+from fbtasks.logic.minutes import Minute
 from fbtasks.logic.pipeline import Pipeline
 from fbtasks.logic.rules import load_rules
 from fbtasks.logic.state import CameraState
@@ -22,6 +23,7 @@ from fbtasks.mailbox import Mailboxes, Outbox
 from fbtasks.settings import load_settings
 from fbtasks.wire import Result, encode
 from tests.acceptance.stable import Stable
+from tests.alerts import as_decided
 from tests.processes import Process
 from tests.results import lying, result, standing
 from tests.waiting import wait_until
@@ -72,6 +74,33 @@ def truth(courses: dict[str, list[Result]], settings_file: Path) -> dict[str, Al
             state, _, raised = pipeline.step(state, each)
             alerts |= {alert.id: alert for alert in raised}
     return alerts
+
+
+def true_minutes(courses: dict[str, list[Result]], settings_file: Path) -> dict[str, list[Minute]]:
+    """The minutes of the same run, by camera."""
+    settings = load_settings(settings_file)
+    found = {}
+    for camera_id, results in courses.items():
+        pipeline = Pipeline(camera_id, settings.logic, load_rules(settings.rule_tables(camera_id)))
+        state = CameraState(camera_id=camera_id)
+        for each in results:
+            state, _, _ = pipeline.step(state, each)
+        found[camera_id] = state.ledger.take()
+    return found
+
+
+def seconds(over: list[Minute]) -> list[tuple[int, dict[int, tuple[float, ...]]]]:
+    """When each minute began, and the postures and turns in each of its accounts."""
+    return [
+        (
+            minute.began_at,
+            {
+                holder: (one.standing_s, one.lying_s, one.unknown_s, one.unseen_s, one.lay_down, one.rose)
+                for holder, one in minute.accounts.items()
+            },
+        )
+        for minute in over
+    ]
 
 
 def children(process: Process) -> list[int]:
@@ -143,4 +172,7 @@ def test_every_alert_is_stored_once_whatever_is_killed(stable: Stable, store: St
     assert killed >= CHILD_KILLS // 2
     assert sorted(alert.id for alert in stored) == sorted(expected)
     for alert in stored:
-        assert alert == expected[alert.id]
+        assert as_decided(alert) == expected[alert.id]
+    for camera_id, over in true_minutes(courses, stable.folder / "fbtasks.toml").items():
+        assert len(over) >= 2
+        assert seconds(store.minutes_between(camera_id, 0, 2e9)) == seconds(over)

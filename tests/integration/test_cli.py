@@ -63,6 +63,14 @@ def test_wrong_settings_are_refused_at_once(
     assert said in refused.output()
 
 
+def test_a_file_that_cannot_be_read_is_one_line(processes: Processes, tmp_path: Path) -> None:
+    folder = tmp_path / "nights" / "a.results"
+    folder.mkdir(parents=True)
+    refused = ended(processes, "replay", str(folder.parent))
+    assert refused.exit_code == 1
+    assert refused.output().strip() == f"fbtasks: {folder}: Is a directory"
+
+
 def test_a_gpu_that_is_not_there_is_refused_and_auto_says_what_it_fell_to(
     processes: Processes, valkey: Valkey, tmp_path: Path
 ) -> None:

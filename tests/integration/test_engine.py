@@ -18,7 +18,7 @@ from fbtasks.detections import BatchCandidates
 from fbtasks.errors import ProviderUnavailable
 from fbtasks.gpu.engine import Engine, open_engine
 from fbtasks.gpu.model import PreparedModel, prepare
-from fbtasks.gpu.onnx_engine import CPU, CUDA, require_placement, tensorrt_options
+from fbtasks.gpu.onnx_engine import CPU, CUDA, OnnxEngine, cuda_options, require_placement, tensorrt_options
 from tests import tiny_detector
 
 WIDTH, HEIGHT = 96, 64
@@ -218,6 +218,28 @@ def test_tensorrt_gets_one_profile_for_all_batches(model: PreparedModel, tmp_pat
     assert options["trt_engine_cache_path"] == options["trt_timing_cache_path"] == str(tmp_path)
     assert options["trt_fp16_enable"] == "1"
     assert tensorrt_options(model, 32, False, tmp_path)["trt_fp16_enable"] == "0"
+
+
+def test_a_run_into_memory_that_is_there_already_gives_the_same(opened: Open) -> None:
+    """As on a GPU, whose memory is taken once for each size of batch; here it is the host's."""
+    engine = opened("cpu")
+    assert isinstance(engine, OnnxEngine)
+    kept: list[tuple[BatchCandidates, BatchCandidates]] = []
+    for size in (3, 1, 3, 4):
+        frames = noise(size)[:, ::-1]  # not contiguous
+        kept.append((BatchCandidates(*engine._run_bound(frames)), engine.run(frames)))
+    assert sorted(engine.inputs) == [1, 3, 4]
+    for bound, plain in kept:
+        np.testing.assert_array_equal(bound.xyxy, plain.xyxy)
+        np.testing.assert_array_equal(bound.confidence, plain.confidence)
+        np.testing.assert_array_equal(bound.class_id, plain.class_id)
+
+
+def test_cuda_searches_for_the_fastest_kernels_and_takes_no_more_memory_than_it_needs() -> None:
+    options = cuda_options(half=True)
+    assert options["cudnn_conv_algo_search"] == "EXHAUSTIVE"
+    assert options["arena_extend_strategy"] == "kSameAsRequested"
+    assert (options["use_tf32"], cuda_options(half=False)["use_tf32"]) == ("1", "0")
 
 
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])

@@ -17,9 +17,12 @@ from numpy.typing import NDArray
 from redis import Redis
 
 from fbtasks.detections import BatchCandidates
-from fbtasks.frame import Letterbox
+from fbtasks.errors import OutOfDeviceMemory
+from fbtasks.frame import PAD_VALUE, Letterbox
 from fbtasks.gpu import worker
 from fbtasks.gpu.engine import Engine, open_engine
+from fbtasks.gpu.engines import Engines
+from fbtasks.gpu.fixed_engine import fixed_engine
 from fbtasks.gpu.model import PreparedModel, prepare
 from fbtasks.gpu.preprocess import decode_into
 from fbtasks.gpu.worker import GpuWorker
@@ -41,14 +44,15 @@ pytestmark = pytest.mark.usefixtures("no_immortal_keys")
 class Brightness:
     """An engine that sees one box in every picture: the left top quarter, as sure as the picture is bright.
 
-    `gate` holds its runs back, `fault` is raised by the next one.
+    `gate` holds its runs back, `fault` is raised by the next one, more than `fits` pictures at once are too many.
     """
 
     provider = "none"
-    model = PreparedModel(Path("none"), {0: "horse"}, SIDE, SIDE, 2, "brightness-0", None)
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = SIDE, height: int = SIDE) -> None:
+        self.model = PreparedModel(Path("none"), {0: "horse"}, width, height, 2, "brightness-0", None)
         self.max_batch = 8
+        self.fits = 32
         self.gate = threading.Event()
         self.gate.set()
         self.asked = threading.Event()
@@ -63,10 +67,13 @@ class Brightness:
         assert self.gate.wait(TIMEOUT_S)
         if self.fault is not None:
             raise self.fault
+        if len(frames) > self.fits:
+            raise OutOfDeviceMemory("Failed to allocate memory for requested buffer of size 838860800")
         self.batches.append(len(frames))
         sure = (frames.mean(axis=(1, 2, 3)) / 255).astype(np.float32)
         confidence = np.stack([sure, np.zeros_like(sure)], axis=1)
-        xyxy = np.tile(np.array([0, 0, SIDE / 2, SIDE / 2], np.float32), (len(frames), 2, 1))
+        height, width = frames.shape[1:3]
+        xyxy = np.tile(np.array([0, 0, width / 2, height / 2], np.float32), (len(frames), 2, 1))
         return BatchCandidates(xyxy, confidence, np.zeros(confidence.shape, np.int32))
 
 
@@ -83,14 +90,24 @@ class Bench:
         self.woken: list[str] = []
         self.worker: GpuWorker | None = None
 
-    def start(self, *, engine: Engine | None = None, max_batch: int = 8, **options: Any) -> "Future[None]":
+    def start(
+        self, *, engine: Engine | None = None, engines: Engines | None = None, max_batch: int = 8, **options: Any
+    ) -> "Future[None]":
         self.engine.max_batch = max_batch
         self.worker = GpuWorker(
-            engine or self.engine,
+            engines or Engines(engine or self.engine),
             self.frames,
             self.mailboxes,
             self.dead,
-            **{"max_wait_ms": 0.0, "max_age_s": 60.0, "min_confidence": 0.1, "wake": self.woken.extend, **options},
+            **{
+                "max_wait_ms": 0.0,
+                "max_age_s": 60.0,
+                "min_confidence": 0.1,
+                "wake": self.woken.extend,
+                "hang_s": TIMEOUT_S,
+                "on_hang": lambda: None,
+                **options,
+            },
         )
         return self._threads.submit(self.worker.run)
 
@@ -142,7 +159,7 @@ def frame(
         camera_id=camera_id,
         seq=seq,
         captured_at=now - age_s,
-        sent_at=now,
+        sent_at=now - age_s,
         width=box.width,
         height=box.height,
         scale=box.scale,
@@ -378,3 +395,136 @@ def test_redis_away_from_start_to_stop(bench: Bench, valkey: Valkey) -> None:
     bench.stop(running)
     assert monotonic() - began < 2.0
     valkey.start()
+
+
+def wide(camera_id: str, seq: int = 0, *, brightness: int = 128, age_s: float = 0.0) -> bytes:
+    """A frame whose producer left the border out: 64x32 where the full input is 64x64."""
+    box = Letterbox.fit(1280, 640, SIDE, SIDE // 2)
+    jpeg = cv2.imencode(".jpg", np.full((SIDE // 2, SIDE, 3), brightness, np.uint8))[1].tobytes()
+    return encode(
+        msgspec.structs.replace(
+            frame(camera_id, seq, age_s=age_s, jpeg=jpeg), scale=box.scale, pad_x=box.pad_x, pad_y=box.pad_y
+        )
+    )
+
+
+def test_a_smaller_picture_is_seen_where_it_is_by_the_full_engine_and_by_its_own(bench: Bench) -> None:
+    own = Brightness(SIDE, SIDE // 2)
+    go_on = threading.Event()
+
+    def open_one(width: int, height: int) -> Engine:
+        assert (width, height) == (SIDE, SIDE // 2)
+        assert go_on.wait(TIMEOUT_S)
+        return own
+
+    engines = Engines(bench.engine, open_one)
+    running = bench.start(engines=engines)
+    bench.frames.push([wide("a", 1, brightness=200)])
+    bench.wait_for("results", 1)
+    assert (bench.engine.batches, own.batches) == ([1], [])
+    go_on.set()
+    wait_until(lambda: len(engines.sizes) == 2, TIMEOUT_S)
+    bench.frames.push([wide("a", 2, brightness=200)])
+    bench.wait_for("results", 2)
+    bench.stop(running)
+    assert (bench.engine.batches, own.batches) == ([1], [1])
+    by_full, by_own = (result.boxes() for result in bench.results("a"))
+    # The engine's box is the left top quarter of its input: half of the full one's is border above the picture.
+    assert by_full.xyxy.tolist() == [[0, 0, 640, 320]]
+    assert by_own.xyxy.tolist() == [[0, 0, 640, 320]]
+    assert by_own.confidence[0] == pytest.approx(200 / 255, abs=0.01)
+    assert by_full.confidence[0] == pytest.approx((200 + PAD_VALUE) / 2 / 255, abs=0.01)
+
+
+def test_pictures_of_two_sizes_in_one_list_are_run_apart_and_none_is_lost(bench: Bench) -> None:
+    own = Brightness(SIDE, SIDE // 2)
+    engines = Engines(bench.engine, lambda _width, _height: own)
+    engines.size_for(SIDE, SIDE // 2)
+    wait_until(lambda: len(engines.sizes) == 2, TIMEOUT_S)
+    running = bench.start(engines=engines, max_batch=4)
+    total = 60
+    for seq in range(total):
+        bench.frames.push([wide(f"wide-{number}", seq) for number in range(3)] + [message("square", seq)])
+        bench.wait_for("results", 4 * (seq + 1))  # or the next round would supersede it
+    bench.stop(running)
+    for camera in ("wide-0", "wide-1", "wide-2", "square"):
+        assert [result.seq for result in bench.results(camera)] == list(range(total))
+    assert (sum(own.batches), sum(bench.engine.batches)) == (3 * total, total)
+
+
+def test_under_backlog_no_size_starves_another(bench: Bench) -> None:
+    own = Brightness(SIDE, SIDE // 2)
+    engines = Engines(bench.engine, lambda _width, _height: own)
+    engines.size_for(SIDE, SIDE // 2)
+    wait_until(lambda: len(engines.sizes) == 2, TIMEOUT_S)
+    for seq in range(10):
+        age_s = 5.0 - seq * 0.1
+        bench.frames.push([wide(f"wide-{number}", seq, age_s=age_s) for number in range(6)])
+        bench.frames.push([message("square", seq, age_s=age_s)])
+    bench.stop(bench.start_and_wait("results", 7, engines=engines, max_batch=2))
+    for camera in ("square", *(f"wide-{number}" for number in range(6))):
+        assert bench.results(camera)[-1].seq == 9, camera
+
+
+def test_two_workers_share_what_waits_in_one_list(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of frames that came at once each takes a batch at a time: neither holds what the other could run."""
+    monkeypatch.setattr(worker, "POLL_S", 0.1)
+    with ThreadPoolExecutor(2) as threads:
+        benches = [Bench(valkey, threads) for _ in range(2)]
+        engine = fixed_engine("fixed:50ms", 4, input_size=(SIDE, SIDE), candidates=20)
+        ends = [bench.start(engine=engine) for bench in benches]
+        for bench in benches:  # until each knows how long a run takes, it takes all there is
+            while not bench.counters.get("results"):
+                benches[0].frames.push([message("first")])
+                wait_until(lambda: len(benches[0].frames) == 0, TIMEOUT_S)
+        before = [bench.counters["results"] for bench in benches]
+        benches[0].frames.push([message(f"camera-{number}") for number in range(32)])
+        wait_until(
+            lambda: sum(bench.counters["results"] for bench in benches) >= sum(before) + 32, TIMEOUT_S, "32 results"
+        )
+        for bench, end in zip(benches, ends, strict=True):
+            bench.stop(end)
+    shares = [bench.counters["results"] - had for bench, had in zip(benches, before, strict=True)]
+    assert sum(bench.counters["frames_superseded"] for bench in benches) == 0
+    assert min(shares) >= 12, shares
+
+
+def test_a_batch_that_does_not_fit_is_run_in_parts(bench: Bench) -> None:
+    bench.engine.fits = 3
+    bench.frames.push([message(f"camera-{number}") for number in range(8)])
+    bench.stop(bench.start_and_wait("results", 8, max_wait_ms=200.0))
+    assert bench.engine.batches == [2, 2, 2, 2]
+    assert [len(bench.results(f"camera-{number}")) for number in range(8)] == [1] * 8
+    assert bench.worker is not None
+    assert (bench.worker.progress.batch_limit, bench.counters["memory_faults"]) == (2, 2)
+
+
+def test_an_engine_for_which_no_picture_fits_ends_the_worker(bench: Bench) -> None:
+    bench.engine.fits = 0
+    bench.frames.push([message("box-3")])
+    with pytest.raises(OutOfDeviceMemory, match="Failed to allocate memory"):
+        bench.start().result(TIMEOUT_S)
+
+
+def test_a_hanging_engine_is_told_after_all_is_saved_that_can_be(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    told = threading.Event()
+    running = bench.start(max_batch=4, hang_s=0.1, on_hang=told.set)
+    bench.frames.push([message("good")])
+    bench.wait_for("results", 1)
+    bench.engine.gate.clear()
+    bench.engine.asked.clear()
+    bench.frames.push([message(f"camera-{number}") for number in range(6)])
+    assert bench.engine.asked.wait(TIMEOUT_S)
+    assert told.wait(TIMEOUT_S)
+    assert bench.worker is not None
+    done = bench.worker.progress
+    assert done.hung is not None
+    assert "pictures has not ended after" in done.hung
+    assert "usually 0." in done.hung
+    counted = bench.counters
+    assert counted["frames_lost"] == counted["frames_taken"] - 1 > 0
+    assert [record.levelname for record in caplog.records if "frames are lost" in record.getMessage()] == ["CRITICAL"]
+    bench.engine.gate.set()
+    running.result(TIMEOUT_S)

@@ -21,8 +21,8 @@ from redis import Redis
 
 from fbtasks import mailbox
 from fbtasks.errors import OutboxFull, OwnershipLost
-from fbtasks.keys import Keys
-from fbtasks.mailbox import Committed, Delivered, Mailboxes, Outbox, Turn, Waiting
+from fbtasks.keys import LATEST_TTL_S, Keys
+from fbtasks.mailbox import Committed, Delivered, Mailboxes, Outbox, Standing, Turn, Waiting
 from tests.servers import Valkey
 
 KEYS = Keys()
@@ -91,6 +91,47 @@ class TestPush:
         mailboxes.push({BOX: [b"1"]})
         expire(redis, KEYS.camera(BOX).owner)
         assert mailboxes.push({BOX: [b"2"]})[BOX].wake
+
+
+@pytest.mark.usefixtures("no_immortal_keys")
+class TestPushIfEmpty:
+    def test_it_wakes_a_camera_in_whose_mailbox_nothing_waits(self, mailboxes: Mailboxes) -> None:
+        assert mailboxes.push_if_empty({BOX: b"quiet", "box-4": b"quiet too"}) == [BOX, "box-4"]
+        assert begun(mailboxes).waiting.messages == [b"quiet"]
+
+    def test_it_never_piles_up(self, mailboxes: Mailboxes) -> None:
+        for _ in range(100):
+            mailboxes.push_if_empty({BOX: b"quiet"})
+        assert mailboxes.waiting() == 1
+
+    def test_a_camera_with_results_is_left_alone(self, mailboxes: Mailboxes) -> None:
+        mailboxes.push({BOX: [b"1"]})
+        assert mailboxes.push_if_empty({BOX: b"quiet"}) == []
+        turn = begun(mailboxes)
+        assert mailboxes.push_if_empty({BOX: b"quiet"}) == []
+        assert turn.waiting.messages == [b"1"]
+        assert commit(mailboxes, turn.token, turn.waiting).waiting is None
+
+    def test_a_camera_that_a_task_was_sent_for_is_not_woken_again(self, mailboxes: Mailboxes, redis: Redis) -> None:
+        redis.set(KEYS.camera(BOX).owner, "queued", ex=5)
+        assert mailboxes.push_if_empty({BOX: b"quiet"}) == []
+        assert begun(mailboxes).waiting.messages == [b"quiet"]
+
+
+@pytest.mark.usefixtures("no_immortal_keys")
+class TestStandings:
+    def test_they_tell_what_waits_how_old_the_last_decision_is_and_the_state(
+        self, mailboxes: Mailboxes, redis: Redis
+    ) -> None:
+        assert mailboxes.standings([BOX]) == {BOX: Standing(0, None, None)}
+        mailboxes.push({BOX: [b"1"]})
+        turn = begun(mailboxes)
+        commit(mailboxes, turn.token, turn.waiting, state=b"s", decisions=(b"d",))
+        redis.expire(KEYS.camera(BOX).latest, LATEST_TTL_S - 40)
+        mailboxes.push({BOX: [b"2", b"3"]})
+        standing = mailboxes.standings([BOX])[BOX]
+        assert (standing.waiting, standing.state) == (2, b"s")
+        assert standing.decided_s == pytest.approx(40, abs=5)
 
 
 @pytest.mark.usefixtures("no_immortal_keys")
@@ -275,6 +316,13 @@ class MailboxMachine(RuleBasedStateMachine):
         self.pushed += count
         self.dropped += told.dropped
         self.tasks += told.wake
+
+    @rule()
+    def beat_tells_of_a_silence(self) -> None:
+        waiting = self.mailboxes.waiting()
+        self.tasks += len(self.mailboxes.push_if_empty({BOX: b"%d" % self.pushed}))
+        self.pushed += not waiting
+        assert self.mailboxes.waiting() == (waiting or 1)
 
     @precondition(lambda self: self.tasks)
     @rule()

@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import cv2
@@ -12,8 +13,9 @@ import pytest
 from numpy.typing import NDArray
 
 from fbtasks.detections import Boxes
-from fbtasks.frame import PAD_VALUE, Letterbox
+from fbtasks.frame import PAD_VALUE, Letterbox, tight_input
 from fbtasks.gpu.engine import Engine, open_engine
+from fbtasks.gpu.half import half_graph
 from fbtasks.gpu.model import PreparedModel, prepare
 from fbtasks.gpu.preprocess import decode_into
 from fbtasks.logic.nms import non_max_suppression
@@ -28,20 +30,21 @@ Found = dict[str, Boxes]
 
 @dataclass(frozen=True)
 class Photograph:
-    """A picture and its letterboxed form, RGB `[640, 640, 3]`."""
+    """A picture and its letterboxed form, RGB `[640, 640, 3]`, or less where the border is left out."""
 
     name: str
     letterbox: Letterbox
     pixels: NDArray[np.uint8]
 
 
-def photograph(path: Path) -> Photograph:
+def photograph(path: Path, *, tight: bool = False) -> Photograph:
     picture = cv2.imread(str(path))
     assert picture is not None
     height, width = picture.shape[:2]
-    letterbox = Letterbox.fit(width, height, SIDE, SIDE)
+    columns, rows = tight_input(width, height, SIDE, SIDE) if tight else (SIDE, SIDE)
+    letterbox = Letterbox.fit(width, height, columns, rows)
     inner_width, inner_height = letterbox.resized
-    canvas = np.full((SIDE, SIDE, 3), PAD_VALUE, np.uint8)
+    canvas = np.full((rows, columns, 3), PAD_VALUE, np.uint8)
     inner = canvas[letterbox.pad_y :, letterbox.pad_x :][:inner_height, :inner_width]
     inner[:] = cv2.resize(picture, (inner_width, inner_height), interpolation=cv2.INTER_LINEAR)
     return Photograph(path.name, letterbox, np.ascontiguousarray(canvas[..., ::-1]))
@@ -55,9 +58,15 @@ def expected(shared_data: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def photographs(shared_data: Path, expected: dict[str, Any]) -> list[Photograph]:
-    paths = {path.name: path for folder in ("images", "coco/images") for path in (shared_data / folder).iterdir()}
-    return [photograph(paths[name]) for name in expected]
+def paths(shared_data: Path, expected: dict[str, Any]) -> list[Path]:
+    """Of all pictures, in one order."""
+    found = {path.name: path for folder in ("images", "coco/images") for path in (shared_data / folder).iterdir()}
+    return [found[name] for name in expected]
+
+
+@pytest.fixture(scope="module")
+def photographs(paths: list[Path]) -> list[Photograph]:
+    return [photograph(path) for path in paths]
 
 
 @pytest.fixture(scope="module")
@@ -161,17 +170,61 @@ def through_jpeg(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return out
 
 
-def test_the_jpeg_step_costs_at_most_a_hundredth_of_ap50(
-    shared_data: Path, engine: Engine, photographs: list[Photograph], candidates: Found
+@pytest.fixture(scope="module")
+def labels(shared_data: Path) -> dict[str, Path]:
+    """Of those pictures that have true boxes, by the picture's stem."""
+    return {path.stem: path for path in (shared_data / "coco" / "labels").iterdir()}
+
+
+def ap50_of(found: Found, photographs: list[Photograph], labels: dict[str, Path]) -> float:
+    """AP50 of candidates, over those of their pictures that have true boxes."""
+    labelled = [photo for photo in photographs if photo.name in found and Path(photo.name).stem in labels]
+    assert len(labelled) >= 40
+    return ap50(
+        [
+            (
+                detections(found[photo.name], photo.letterbox, AP_CONFIDENCE),
+                truth(labels[Path(photo.name).stem], photo.letterbox),
+            )
+            for photo in labelled
+        ]
+    )
+
+
+def test_leaving_out_the_border_costs_at_most_a_hundredth_of_ap50(
+    shared_data: Path, paths: list[Path], photographs: list[Photograph], candidates: Found, labels: dict[str, Path]
 ) -> None:
-    labels = {path.stem: path for path in (shared_data / "coco" / "labels").iterdir()}
-    labelled = [photo for photo in photographs if Path(photo.name).stem in labels]
-    assert len(labelled) == 96
-    plain, squeezed = [], []
-    for photo in labelled:
-        true = truth(labels[Path(photo.name).stem], photo.letterbox)
-        after = boxes(engine, through_jpeg(photo.pixels))
-        plain.append((detections(candidates[photo.name], photo.letterbox, AP_CONFIDENCE), true))
-        squeezed.append((detections(after, photo.letterbox, AP_CONFIDENCE), true))
-    assert ap50(plain) > 0.6
-    assert ap50(squeezed) > ap50(plain) - 0.01
+    """What a producer sends by default, through an engine of its size; the three usual sizes that lie across."""
+    tight = [photograph(path, tight=True) for path in paths]
+    found: Found = {}
+    for size in ((640, 384), (640, 448), (640, 480)):
+        with TemporaryDirectory() as folder:
+            prepared = prepare(shared_data / "models" / "yolo11n.onnx", Path(folder), input_size=size)
+            engine = open_engine(prepared, provider="cpu", max_batch=1, cache_dir=Path(folder))
+            found |= {photo.name: boxes(engine, photo.pixels) for photo in tight if photo.pixels.shape[1::-1] == size}
+    whole = ap50_of({name: candidates[name] for name in found}, photographs, labels)
+    cut = ap50_of(found, tight, labels)
+    print(f"AP50 of {len(found)} pictures: {whole:.4f} at 640x640, {cut:.4f} without needless border")
+    assert cut > whole - 0.01
+
+
+def test_half_precision_of_the_cuda_graph_costs_at_most_a_hundredth_of_ap50(
+    model: PreparedModel, photographs: list[Photograph], candidates: Found, labels: dict[str, Path]
+) -> None:
+    """The graph that the CUDA provider is given, its weights and what flows between its nodes in float16."""
+    halved = replace(model, path=half_graph(model.path))
+    engine = open_engine(halved, provider="cpu", max_batch=1, cache_dir=model.path.parent)
+    found = {photo.name: boxes(engine, photo.pixels) for photo in photographs[:50]}
+    whole = ap50_of({name: candidates[name] for name in found}, photographs, labels)
+    half = ap50_of(found, photographs, labels)
+    print(f"AP50 of {len(found)} pictures: {whole:.4f} in float32, {half:.4f} in float16")
+    assert half > whole - 0.01
+
+
+def test_the_jpeg_step_costs_at_most_a_hundredth_of_ap50(
+    engine: Engine, photographs: list[Photograph], candidates: Found, labels: dict[str, Path]
+) -> None:
+    squeezed = {photo.name: boxes(engine, through_jpeg(photo.pixels)) for photo in photographs}
+    plain = ap50_of(candidates, photographs, labels)
+    assert plain > 0.6
+    assert ap50_of(squeezed, photographs, labels) > plain - 0.01

@@ -12,6 +12,7 @@ from redis import Redis
 from fbtasks.alert import Alert
 from fbtasks.errors import OwnershipLost, StoreUnavailable
 from fbtasks.keys import Keys
+from fbtasks.logic.minutes import is_minute
 from fbtasks.logic.pipeline import Decision, Pipeline
 from fbtasks.logic.rules import load_rules
 from fbtasks.logic.state import CameraState
@@ -60,7 +61,8 @@ class Site:
         self.redis.delete(KEYS.camera(BOX).owner)
 
     def alerts(self) -> list[Alert]:
-        return [Alert.model_validate_json(alert) for _, alert in Outbox(self.redis, KEYS).peek(1000)]
+        entries = [entry for _, entry in Outbox(self.redis, KEYS).peek(1000)]
+        return [Alert.model_validate_json(entry) for entry in entries if not is_minute(entry)]
 
     def state(self) -> CameraState:
         stored = self.redis.get(KEYS.camera(BOX).state)
@@ -125,7 +127,9 @@ def test_results_that_cannot_be_used_are_kept_and_the_others_go_on(
     assert site.task().decisions == 2
     assert [decision.seq for decision in decisions()] == [1, 5]
     assert [message for _, message in site.buried] == [encode(nan), encode(stranger), later, b"\xc1"]
-    for (reason, _), said in zip(site.buried, ("not finite", "a result of camera box-4", "version 2", ""), strict=True):
+    for (reason, _), said in zip(
+        site.buried, ("not finite", "a message of camera box-4", "version 2", ""), strict=True
+    ):
         assert said in reason
 
 

@@ -75,6 +75,32 @@ def test_frames_come_out_in_order_with_their_pictures() -> None:
     assert batch[1][:, 0, 0, 0].tolist() == [10, 11, 12]
 
 
+def test_each_batch_has_the_size_of_its_first_picture() -> None:
+    gathering = assembly(max_batch=2)
+    for size in ((3, 2), (1, 2), (3, 1), (3, 2)):
+        assert gathering.size is None
+        for number in range(2):
+            add(gathering, taken("a", NOW, number, size), painting(number + 7))
+            assert gathering.size == size
+        batch = gathering.take()
+        assert batch is not None
+        assert batch[1].shape == (2, size[1], size[0], 3)
+        assert batch[1][:, 0, 0, 0].tolist() == [7, 8]
+        assert (batch[1] == batch[1][:, :1, :1, :1]).all()
+
+
+def test_whoever_waits_for_another_size_is_told_when_the_open_batch_is_taken(threads: ThreadPoolExecutor) -> None:
+    gathering = assembly()
+    add(gathering, frame(1), painting(1))
+    gathering.await_empty(0.01)
+    assert gathering.size == (3, 2), "its patience had ended"
+    waiting = threads.submit(gathering.await_empty, TIMEOUT_S)
+    assert is_waiting(waiting)
+    gathering.take()
+    waiting.result(TIMEOUT_S)
+    assert gathering.size is None
+
+
 def test_an_idle_engine_is_served_with_the_first_frame(threads: ThreadPoolExecutor) -> None:
     gathering = assembly()
     asking = threads.submit(gathering.take)

@@ -5,6 +5,7 @@ import pytest
 
 from fbtasks.detections import Boxes
 from tests.average_precision import Truth, ap50
+from training.average_precision import Sighting, average_precision
 
 SQUARE, ELSEWHERE = [0.0, 0.0, 10.0, 10.0], [50.0, 50.0, 60.0, 60.0]
 HALF_OFF = [0.0, 0.0, 10.0, 4.9]
@@ -41,6 +42,15 @@ def true(*rows: tuple[list[float], int]) -> Truth:
 )
 def test_counted_by_hand(boxes: Boxes, truth: Truth, expected: float) -> None:
     assert ap50([(boxes, truth)]) == pytest.approx(expected)
+
+
+def test_what_mostly_lies_where_it_does_not_matter_is_left_out() -> None:
+    nowhere = np.empty((0, 4), np.float32)
+    square = np.array([SQUARE], np.float32)
+    inside, wrong = found(([0.0, 0.0, 5.0, 5.0], 0.9, 0)), found((ELSEWHERE, 0.9, 0))
+    finds_it = Sighting(found((SQUARE, 0.8, 0)), square, nowhere)
+    assert average_precision([Sighting(inside, nowhere, square), finds_it], 0.5) == 1.0
+    assert average_precision([Sighting(wrong, nowhere, square), finds_it], 0.5) == pytest.approx(0.5)
 
 
 def test_pictures_share_one_ranking() -> None:

@@ -12,7 +12,7 @@ from fbtasks.wire import Frame
 NOW = 1_700_000_000.0
 
 
-def taken(camera_id: str, captured_at: float, seq: int = 0) -> Taken:
+def taken(camera_id: str, captured_at: float, seq: int = 0, size: tuple[int, int] = (3, 2)) -> Taken:
     frame = Frame(
         camera_id=camera_id,
         seq=seq,
@@ -25,18 +25,25 @@ def taken(camera_id: str, captured_at: float, seq: int = 0) -> Taken:
         pad_y=0,
         jpeg=memoryview(b""),
     )
-    return Taken(frame, b"", captured_at)
+    return Taken(frame, b"", captured_at, size, frame.letterbox)
 
 
 def cameras(choice: Choice) -> list[str]:
     return [one.frame.camera_id for one in choice.batch]
 
 
+SIZES = [(640, 640), (640, 384), (640, 480)]
 arrivals = st.lists(
     st.tuples(st.sampled_from("abcdef"), st.floats(0, 3)).map(lambda pair: taken(pair[0], NOW - pair[1])),
     max_size=40,
 )
-rounds = st.lists(st.tuples(arrivals, st.integers(0, 10), st.floats(0, 0.5)), min_size=1, max_size=8)
+mixed = st.lists(
+    st.tuples(st.sampled_from("abcdef"), st.floats(0, 3), st.sampled_from(SIZES)).map(
+        lambda drawn: taken(drawn[0], NOW - drawn[1], size=drawn[2])
+    ),
+    max_size=20,
+)
+rounds = st.lists(st.tuples(arrivals | mixed, st.integers(0, 10), st.floats(0, 0.5)), min_size=1, max_size=8)
 
 
 @given(rounds)
@@ -50,6 +57,7 @@ def test_every_frame_is_chosen_or_waits_or_is_given_up_exactly_once(plan: list[t
         choice = batcher.choose(room, now)
         assert len(choice.batch) <= room
         assert all(now - one.frame.captured_at <= 1.0 for one in choice.batch)
+        assert len({one.size for one in choice.batch}) <= 1
         chosen += choice.batch
         given_up += choice.stale + choice.superseded
         assert added == len(chosen) + given_up + len(batcher)
@@ -81,6 +89,50 @@ def test_the_newest_of_each_camera_goes_before_the_second_newest_of_any(frames: 
             sorted((one.frame.captured_at for one in batch if one.frame.camera_id == camera_id), reverse=True)
             == (newest[:count])
         )
+
+
+@given(rounds)
+def test_a_camera_s_frames_are_chosen_in_order_of_capture_whatever_their_sizes(
+    plan: list[tuple[list[Taken], int, float]],
+) -> None:
+    """What waits for its size to have its turn is still newer than what was chosen before; one list for each round."""
+    for frames, room, _ in plan:
+        batcher = Batcher(max_age_s=10.0)
+        batcher.add(frames)
+        seen: dict[str, float] = {}
+        while room and len(batcher):
+            for one in batcher.choose(room, NOW).batch:
+                assert seen.get(one.frame.camera_id, 0.0) <= one.frame.captured_at
+                seen[one.frame.camera_id] = one.frame.captured_at
+
+
+@given(mixed, st.integers(1, 10), st.sampled_from(SIZES))
+def test_frames_that_join_others_are_of_their_size(frames: list[Taken], room: int, size: tuple[int, int]) -> None:
+    batcher = Batcher(max_age_s=10.0)
+    batcher.add(frames)
+    batch = batcher.choose(room, NOW, size).batch
+    assert all(one.size == size for one in batch)
+    assert bool(batch) == any(one.size == size for one in frames)
+
+
+@pytest.mark.parametrize(("room", "cameras"), [(1, (3, 3, 1)), (2, (9, 1, 1)), (8, (20, 5, 1))])
+def test_no_size_starves_another(room: int, cameras: tuple[int, int, int]) -> None:
+    """Every camera sends a frame in every round, and one batch is run; no wait is longer than all batches together."""
+    batcher = Batcher(max_age_s=1.0)
+    sizes = {f"{number}-{size}": size for size, count in zip(SIZES, cameras, strict=True) for number in range(count)}
+    last_served = dict.fromkeys(sizes, 0)
+    longest_wait: Counter[str] = Counter()
+    for number in range(400):
+        now = NOW + number * 0.2
+        batcher.add([taken(name, now, size=size) for name, size in sizes.items()])
+        batch = batcher.choose(room, now).batch
+        assert batch
+        for name in (one.frame.camera_id for one in batch):
+            longest_wait[name] = max(longest_wait[name], number - last_served[name])
+            last_served[name] = number
+    assert set(longest_wait) == set(sizes)
+    # Each batch begins with the camera that waited longest, so at worst every camera begins one.
+    assert max(longest_wait.values()) <= sum(-(-count // room) for count in cameras) + len(cameras), longest_wait
 
 
 def test_while_everything_fits_everything_is_analysed() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fbtasks.errors import CameraError
-from fbtasks.frame import PAD_VALUE
+from fbtasks.frame import PAD_VALUE, Letterbox
 from fbtasks.producer.capture import Picture
 from fbtasks.producer.encoder import Encoder
 
@@ -29,7 +29,7 @@ def assert_near(pixels: np.ndarray, colour: tuple[int, int, int]) -> None:
 
 @pytest.mark.parametrize("size", [(1920, 1080), (960, 540), (640, 640), (320, 240), (480, 800), (333, 777)])
 def test_the_picture_lies_where_its_letterbox_says(size: tuple[int, int]) -> None:
-    letterbox, jpeg = Encoder(640, 640, 95).encode(plain(*size, RED))
+    letterbox, jpeg = Encoder(640, 640, 95, tight=False).encode(plain(*size, RED))
     picture = decoded(jpeg)
     assert picture.shape == (640, 640, 3)
     assert (letterbox.width, letterbox.height) == size
@@ -48,14 +48,33 @@ def test_the_picture_lies_where_its_letterbox_says(size: tuple[int, int]) -> Non
 
 
 def test_a_model_input_that_is_not_square() -> None:
-    letterbox, jpeg = Encoder(640, 384, 85).encode(plain(1920, 1080, GREEN))
+    letterbox, jpeg = Encoder(640, 384, 85, tight=False).encode(plain(1920, 1080, GREEN))
     assert decoded(jpeg).shape == (384, 640, 3)
     assert letterbox.resized == (640, 360)
     assert (letterbox.pad_x, letterbox.pad_y) == (0, 12)
 
 
+@pytest.mark.parametrize(
+    ("source", "size"),
+    [((1920, 1080), (640, 384)), ((640, 480), (640, 480)), ((1080, 1920), (384, 640)), ((700, 700), (640, 640))],
+)
+def test_a_tight_picture_has_no_more_border_than_it_needs(source: tuple[int, int], size: tuple[int, int]) -> None:
+    letterbox, jpeg = Encoder(640, 640, 95, tight=True).encode(plain(*source, RED))
+    picture = decoded(jpeg)
+    assert picture.shape[1::-1] == size
+    assert letterbox == Letterbox.fit(*source, *size)
+    assert letterbox.resized == Letterbox.fit(*source, 640, 640).resized
+    assert_near(picture[size[1] // 2, size[0] // 2], RED)
+
+
+def test_a_tight_picture_follows_the_camera_s_resolution() -> None:
+    encoder = Encoder(640, 640, 95, tight=True)
+    shapes = [decoded(encoder.encode(plain(*size, RED))[1]).shape for size in ((1920, 1080), (640, 480), (960, 540))]
+    assert shapes == [(384, 640, 3), (480, 640, 3), (384, 640, 3)]
+
+
 def test_a_camera_that_changes_its_resolution_leaves_nothing_of_the_old_picture() -> None:
-    encoder = Encoder(640, 640, 95)
+    encoder = Encoder(640, 640, 95, tight=False)
     encoder.encode(plain(640, 640, BLUE))
     letterbox, jpeg = encoder.encode(plain(1280, 720, RED))
     assert (letterbox.width, letterbox.height, letterbox.pad_y) == (1280, 720, 140)
@@ -63,7 +82,7 @@ def test_a_camera_that_changes_its_resolution_leaves_nothing_of_the_old_picture(
 
 
 def test_a_finished_jpeg_does_not_change_with_the_next_picture() -> None:
-    encoder = Encoder(64, 64, 85)
+    encoder = Encoder(64, 64, 85, tight=False)
     _, first = encoder.encode(plain(64, 64, BLUE))
     before = bytes(first)
     encoder.encode(plain(64, 64, RED))
@@ -72,4 +91,4 @@ def test_a_finished_jpeg_does_not_change_with_the_next_picture() -> None:
 
 def test_a_picture_too_thin_to_be_seen_is_the_camera_s_fault() -> None:
     with pytest.raises(CameraError, match="8000 x 1 "):
-        Encoder(64, 64, 85).encode(plain(8000, 1, RED))
+        Encoder(64, 64, 85, tight=False).encode(plain(8000, 1, RED))

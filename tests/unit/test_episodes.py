@@ -1,12 +1,15 @@
 from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from fbtasks.alert import Alert
-from fbtasks.logic.episodes import Book, Episodes, Judged
+from fbtasks.logic.episodes import Book, Episodes
 from fbtasks.logic.rules import Rule
+from fbtasks.logic.rules.camera_blind import CameraBlind
 from fbtasks.logic.rules.lying import Lying
 from fbtasks.logic.rules.too_fast import TooFast
+from fbtasks.logic.scene import Blindness, Judged, Scene
 from fbtasks.logic.smoother import PostureName, Reading
 from fbtasks.logic.state import CameraState, state_from_open_episodes
 from fbtasks.logic.tracker import Sighting, Track
@@ -22,10 +25,13 @@ class Stall:
     """One camera's episodes, driven second by second; `views` maps the ids of tracks in view to their posture."""
 
     rules: tuple[Rule, ...] = (LYING,)
+    zone: ZoneInfo | None = None
     book: Book = field(default_factory=Book)
     now: float = 1000.0
     alerts: list[Alert] = field(default_factory=list)
     since: dict[int, float] = field(default_factory=dict)
+    seen_at: float | None = None
+    dark: Blindness | None = None
     hidden: dict[int, float] = field(default_factory=dict)
     """Tracks in `views` that are not seen, only not given up yet: when they were last seen."""
 
@@ -35,12 +41,28 @@ class Stall:
         for _ in range(round(seconds / step)):
             self.now += step
             judged = [self._judged(track_id, posture) for track_id, posture in views.items()]
-            self.alerts += Episodes("box-3", self.rules).step(self.book, judged, self.now)
+            elapsed = self.now - self.seen_at if self.seen_at is not None and self.dark is None else 0.0
+            self.seen_at, self.dark = self.now, None
+            self.alerts += Episodes("box-3", self.rules, self.zone).step(self.book, Scene(self.now, elapsed, judged))
         return [f"{alert.event} {alert.severity}" for alert in self.alerts[before:]]
 
     def blind(self, seconds: float) -> None:
-        """Let `seconds` pass without a picture."""
+        """Let `seconds` pass without a picture, and without anybody to tell of that."""
         self.now += seconds
+
+    def go_dark(self, seconds: float, step: float = 2.0) -> list[str]:
+        """Let `seconds` pass without a picture; beat tells of it every `step`."""
+        before = len(self.alerts)
+        for _ in range(round(seconds / step)):
+            last_at = self.dark.at if self.dark else self.seen_at
+            elapsed = self.now + step - last_at if last_at is not None else 0.0
+            self.now += step
+            since = self.dark.since if self.dark else self.seen_at if self.seen_at is not None else self.now
+            self.dark = Blindness(since, self.now, "unplugged")
+            self.alerts += Episodes("box-3", self.rules, self.zone).step(
+                self.book, Scene(self.now, elapsed, [], blind=self.dark)
+            )
+        return [f"{alert.event} {alert.severity}" for alert in self.alerts[before:]]
 
     def _judged(self, track_id: int, posture: PostureName) -> Judged:
         since = self.since.setdefault(track_id, self.now)
@@ -67,6 +89,19 @@ def test_alerts_of_one_episode_belong_together_and_differ() -> None:
     assert stall.alerts[0].message == "Horse in box-3 has been lying for 10 seconds"
     assert stall.alerts[0].evidence["held_s"] == pytest.approx(10)
     assert stall.alerts[-1].message == "Horse in box-3 is standing again after lying for 39 seconds"
+
+
+class Broken(Lying):
+    name = "broken"
+
+    def judge(self, view: Judged, *, raised: bool) -> bool | None:
+        raise ZeroDivisionError
+
+
+def test_an_error_in_a_rule_says_in_which() -> None:
+    with pytest.raises(ZeroDivisionError) as raised:
+        Stall((LYING, Broken())).watch(1, {1: "lying"})
+    assert raised.value.__notes__ == ["in the rule 'broken' of camera box-3"]
 
 
 def test_the_same_course_gives_the_same_alerts() -> None:
@@ -250,7 +285,7 @@ def test_persons_have_no_lying_timer() -> None:
     person = Sighting((0.0, 0.0, 100.0, 20.0), 0.9, "person", "person")
     for second in range(60):
         judged = [Judged(Track(1, person, 0.0, second, confirmed=True), Reading("lying", 1.0, 1.0, None, None))]
-        assert Episodes("box-3", (LYING,)).step(book, judged, second) == []
+        assert Episodes("box-3", (LYING,)).step(book, Scene(second, 1.0, judged)) == []
 
 
 def test_timers_left_behind_are_bounded_and_the_longest_stay() -> None:
@@ -273,9 +308,82 @@ def test_open_alerts_survive_the_loss_of_the_state() -> None:
     assert {alert.episode_id for alert in restored.alerts} == {stall.alerts[0].episode_id}
 
 
-def test_cleared_alerts_and_those_of_a_whole_stall_are_not_restored() -> None:
+def test_cleared_alerts_are_not_restored() -> None:
     stall = Stall()
     stall.watch(15, {1: "lying"})
     stall.watch(10, {1: "standing"})
-    blind = stall.alerts[0].model_copy(update={"track_id": None, "rule": "camera_blind"})
-    assert state_from_open_episodes("box-3", [stall.alerts[-1], blind]) == CameraState(camera_id="box-3")
+    assert state_from_open_episodes("box-3", stall.alerts[-1:]) == CameraState(camera_id="box-3")
+
+
+def test_outside_its_hours_a_rule_raises_nothing_but_its_timers_run_and_its_alerts_end() -> None:
+    """The first hour of 1970 by the clock in London, an hour ahead of UTC then."""
+    rule = LYING.model_copy(update={"active": ["01:17-01:18"]})
+    stall = Stall((rule,), zone=ZoneInfo("Europe/London"))
+    assert stall.watch(15, {1: "lying"}) == []
+    assert stall.watch(6, {1: "lying"}) == ["raised info", "escalated warning"]
+    assert stall.alerts[0].at == 1020.0
+    stall.watch(55, {1: "lying"})
+    assert stall.watch(10, {1: "standing"}) == ["cleared critical"]
+    assert stall.now > 1080
+    assert stall.watch(60, {1: "lying"}) == []
+
+
+def test_a_blind_camera_is_told_escalated_and_cleared_once() -> None:
+    stall = Stall((CameraBlind(),))
+    stall.watch(5, {})
+    assert stall.go_dark(28) == []
+    assert stall.go_dark(200) == ["raised warning", "escalated critical"]
+    assert stall.alerts[0].started_at == 1005.0
+    assert stall.alerts[0].track_id is None
+    assert stall.watch(9, {}) == []
+    assert stall.watch(3, {}) == ["cleared critical"]
+
+
+def test_a_camera_that_comes_and_goes_adds_up() -> None:
+    stall = Stall((CameraBlind(),))
+    for _ in range(2):
+        stall.watch(3, {})
+        assert stall.go_dark(14) == []
+    stall.watch(3, {})
+    assert stall.go_dark(4) == ["raised warning"]
+
+
+def test_time_in_which_the_site_was_down_is_not_blindness_of_the_camera() -> None:
+    stall = Stall((CameraBlind(),))
+    stall.watch(5, {})
+    stall.blind(6 * 3600)
+    assert stall.go_dark(30) == []
+    assert stall.go_dark(2) == ["raised warning"]
+    assert stall.alerts[0].started_at == 1005.0
+
+
+def test_while_the_camera_is_blind_all_other_timers_stand_still() -> None:
+    stall = Stall((LYING, CameraBlind()))
+    stall.watch(8, {1: "lying"})
+    assert stall.go_dark(1000) == ["raised warning", "escalated critical"]
+    assert stall.watch(3, {1: "lying"}) == []
+    assert stall.watch(1, {1: "lying"}) == ["raised info"]
+
+
+def test_a_blind_cameras_open_alert_survives_the_loss_of_the_state() -> None:
+    stall = Stall((CameraBlind(),))
+    stall.watch(5, {})
+    stall.go_dark(40)
+    restored = Stall(
+        (CameraBlind(),), book=state_from_open_episodes("box-3", stall.alerts[-1:]).book, now=stall.now + 20
+    )
+    assert restored.go_dark(80) == []
+    assert restored.go_dark(20) == ["escalated critical"]
+    assert restored.watch(12, {}) == ["cleared critical"]
+    assert {alert.episode_id for alert in restored.alerts} == {stall.alerts[0].episode_id}
+
+
+def test_an_alert_after_a_switched_off_one_has_a_name_of_its_own() -> None:
+    stall = Stall((CameraBlind(),))
+    stall.watch(5, {})
+    stall.go_dark(40)
+    stall.rules = ()
+    assert stall.go_dark(2) == ["cleared warning"]
+    stall.rules = (CameraBlind(),)
+    assert stall.go_dark(40) == ["raised warning"]
+    assert stall.alerts[-1].episode_id != stall.alerts[0].episode_id

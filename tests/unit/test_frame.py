@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fbtasks.frame import Letterbox
+from fbtasks.frame import STRIDE, Letterbox, margin, tight_input
 
 sides = st.integers(16, 4000)
 
@@ -59,6 +59,63 @@ def test_a_box_comes_back_to_where_it_was(width: int, height: int, corners: tupl
     back = box.to_source(in_input.astype(np.float32)[None])
     assert back.dtype == np.float32
     np.testing.assert_allclose(back[0], source, atol=1e-3 * max(width, height))
+
+
+@pytest.mark.parametrize(
+    ("source", "full", "tight"),
+    [
+        ((1920, 1080), (640, 640), (640, 384)),
+        ((2560, 1440), (640, 640), (640, 384)),
+        ((960, 540), (640, 640), (640, 384)),
+        ((640, 480), (640, 640), (640, 480)),
+        ((1280, 1024), (640, 640), (640, 512)),
+        ((1080, 1920), (640, 640), (384, 640)),
+        ((1000, 1000), (640, 640), (640, 640)),
+        ((3840, 1080), (640, 640), (640, 192)),
+        ((640, 480), (640, 384), (512, 384)),
+        ((1920, 1080), (320, 320), (320, 192)),
+    ],
+)
+def test_the_tight_input_of_usual_cameras(
+    source: tuple[int, int], full: tuple[int, int], tight: tuple[int, int]
+) -> None:
+    assert tight_input(*source, *full) == tight
+
+
+strides = st.integers(1, 40).map(lambda count: count * STRIDE)
+
+
+@given(width=sides, height=sides, full=st.tuples(strides, strides))
+def test_the_tight_input_holds_the_picture_as_large_as_the_full_one(
+    width: int, height: int, full: tuple[int, int]
+) -> None:
+    tight = tight_input(width, height, *full)
+    large, small = Letterbox.fit(width, height, *full), Letterbox.fit(width, height, *tight)
+    for side, limit, before, after in zip(tight, full, large.resized, small.resized, strict=True):
+        assert side % STRIDE == 0
+        assert 0 < side <= limit
+        assert abs(before - after) <= 1, "rounding may cost a pixel"
+        assert side - after <= STRIDE
+
+
+@given(width=sides, height=sides, tight=st.tuples(strides, strides), more=st.tuples(strides, strides))
+def test_a_box_is_the_same_when_the_input_lies_in_a_larger_one(
+    width: int, height: int, tight: tuple[int, int], more: tuple[int, int]
+) -> None:
+    alone = Letterbox.fit(width, height, *tight)
+    if min(alone.resized) < 1:
+        return
+    larger = tight[0] + more[0], tight[1] + more[1]
+    left, top = margin(tight, larger)
+    box = np.array([[1, 2, tight[0] / 2, tight[1] / 2]], np.float32)
+    moved = box + np.array([left, top, left, top], np.float32)
+    np.testing.assert_allclose(alone.inside(tight, larger).to_source(moved), alone.to_source(box), atol=0.01, rtol=1e-4)
+
+
+def test_a_16_to_9_picture_in_the_middle_of_the_full_input_lies_where_the_full_letterbox_puts_it() -> None:
+    tight = tight_input(1920, 1080, 640, 640)
+    moved = Letterbox.fit(1920, 1080, *tight).inside(tight, (640, 640))
+    assert moved == Letterbox.fit(1920, 1080, 640, 640)
 
 
 def test_boxes_on_the_border_are_clipped_to_the_picture() -> None:

@@ -11,7 +11,21 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from fbtasks.errors import ModelUnsupported
-from fbtasks.gpu.heads import CLASS_ID, CONFIDENCE, XYXY, AnchorFreeYolo, Export, Shape, class_names, recognise
+from fbtasks.gpu.heads import (
+    CLASS_ID,
+    CONFIDENCE,
+    FAMILIES,
+    XYXY,
+    AnchorFreeYolo,
+    Detr,
+    EndToEnd,
+    Export,
+    Head,
+    Shape,
+    Yolox,
+    class_names,
+    recognise,
+)
 
 NAMES = {"names": "{0: 'horse', 1: 'person'}"}
 
@@ -27,20 +41,73 @@ def test_yolo_is_recognised_with_its_names() -> None:
 
 
 @pytest.mark.parametrize(
+    ("found", "family"),
+    [
+        (export((None, 6, 8400), head="Detect", end2end="False"), AnchorFreeYolo),
+        (export((None, 300, 6), head="Detect", end2end="True"), EndToEnd),
+        (export((None, 300, 6), end2end="False", args="{'nms': True}"), EndToEnd),
+        (export((None, 300, 6), head="RTDETRDecoder", end2end="False", args="{'nms': False}"), Detr),
+        (export((None, 300, 6), (None, 1)), None),
+        (export((None, 8400, 7)), Yolox),
+        (export((None, 8500, 7)), Yolox),
+        (export((None, 300, 4), (None, 300, 2)), Detr),
+        (export((None, 300, 2), (None, 300, 4)), Detr),
+    ],
+)
+def test_families_are_told_apart(found: Export, family: type[Head] | None) -> None:
+    if family is None:
+        with pytest.raises(ModelUnsupported):
+            recognise(found)
+    else:
+        assert isinstance(recognise(found)[0], family)
+
+
+def test_of_two_outputs_the_boxes_are_those_with_four_columns_or_the_name() -> None:
+    four = {"names": "{0: 'a', 1: 'b', 2: 'c', 3: 'd'}"}
+    by_name = Export({"logits": (None, 9, 4), "pred_boxes": (None, 9, 4)}, four, 17)
+    assert recognise(by_name)[0] == Detr("pred_boxes", "logits", 9, 4, 640, 640, 17)
+    with pytest.raises(ModelUnsupported, match="no known detection head"):
+        recognise(Export({"first": (None, 9, 4), "second": (None, 9, 4)}, four, 17))
+
+
+def test_an_exponential_in_the_graph_means_that_yolox_boxes_are_in_pixels() -> None:
+    for operators, decoded in ((frozenset({"Conv"}), False), (frozenset({"Conv", "Exp"}), True)):
+        head, _ = recognise(Export({"output": (None, 126, 7)}, NAMES, 11, 96, 64, operators))
+        assert head == Yolox("output", 2, (8, 16, 32), 96, 64, decoded, 11)
+
+
+@pytest.mark.parametrize(
+    ("found", "families"),
+    [
+        (export((None, 300, 6)), (EndToEnd, Detr)),
+        (export((None, 6, 6)), (AnchorFreeYolo, EndToEnd, Detr)),
+        (Export({"output": (None, 126, 6)}, {"names": "{0: 'horse'}"}, 17, 96, 64), (EndToEnd, Yolox)),
+    ],
+)
+def test_what_fits_two_families_is_refused_until_the_metadata_decide(
+    found: Export, families: tuple[type[Head], ...]
+) -> None:
+    with pytest.raises(ModelUnsupported, match=r"which may be .* Say which in the metadata") as refusal:
+        recognise(found)
+    assert all(family.UNDERSTOOD in str(refusal.value) for family in families)
+
+
+@pytest.mark.parametrize(
     ("found", "said"),
     [
-        (export((None, 300, 6)), r"output0 \[\?, 300, 6\]"),
-        (export((None, 8400, 7)), r"output0 \[\?, 8400, 7\]"),
+        (export((None, 300, 8)), r"output0 \[\?, 300, 8\]"),
+        (export((None, 8401, 7)), r"output0 \[\?, 8401, 7\]"),
         (export((None, 84, 8400)), r"\[\?, 84, 8400\] with 2 class names"),
         (export((None, 6, None)), r"\[\?, 6, \?\]"),
         (export((None, 6, 8400), (None, 32, 160, 160)), r"output1 \[\?, 32, 160, 160\]"),
+        (export((None, 300, 4), (None, 300, 3)), r"output1 \[\?, 300, 3\]"),
         (export((None, 6, 8400), task="obb"), "task 'obb'"),
     ],
 )
 def test_another_head_is_refused_with_what_was_found_and_what_is_understood(found: Export, said: str) -> None:
     with pytest.raises(ModelUnsupported, match=said) as refusal:
         recognise(found)
-    assert "YOLOv8 and YOLO11" in str(refusal.value)
+    assert all(family.UNDERSTOOD in str(refusal.value) for family in FAMILIES)
 
 
 def test_missing_names_are_named() -> None:

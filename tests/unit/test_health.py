@@ -129,8 +129,13 @@ def test_of_two_producers_the_one_with_the_newer_frame_counts() -> None:
 @pytest.mark.parametrize(
     ("changes", "subject", "ok", "said"),
     [
-        ({"outbox": 999, "oldest_outbox_s": 29.0}, "outbox", True, "999 alerts not stored yet, oldest 29 s"),
-        ({"outbox": 1, "oldest_outbox_s": 31.0}, "outbox", False, "1 alerts not stored yet, oldest 31 s"),
+        (
+            {"outbox": 999, "oldest_outbox_s": 29.0},
+            "outbox",
+            True,
+            "999 alerts and minutes not stored yet, oldest 29 s",
+        ),
+        ({"outbox": 1, "oldest_outbox_s": 31.0}, "outbox", False, "1 alerts and minutes not stored yet, oldest 31 s"),
         ({"pending_deliveries": 3, "oldest_delivery_s": 29.0}, "deliveries", True, "3 pending, oldest 29 s"),
         ({"pending_deliveries": 3, "oldest_delivery_s": 31.0}, "deliveries", False, "3 pending, oldest 31 s"),
         ({"dead_letters": {"frames": 2, "alerts": 1}}, "dead letters", True, "1 alerts, 2 frames"),

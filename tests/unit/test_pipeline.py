@@ -1,6 +1,7 @@
 import random
 from collections.abc import Iterable, Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import msgspec
 import numpy as np
@@ -14,11 +15,13 @@ from fbtasks.logic.pipeline import Decision, Pipeline
 from fbtasks.logic.rules import load_rules
 from fbtasks.logic.state import VERSION, CameraState
 from fbtasks.settings import LogicSettings
-from fbtasks.wire import Result
-from tests.results import START, Seen, lying, result, standing
+from fbtasks.wire import Result, Silence
+from tests.results import START, Seen, lying, result, silence, standing
 
 QUICK: dict[str, dict[str, Any]] = {
-    "lying": {"info_after_s": 10, "warning_after_s": 20, "critical_after_s": 40, "clear_after_s": 5, "cooldown_s": 30}
+    "lying": {"info_after_s": 10, "warning_after_s": 20, "critical_after_s": 40, "clear_after_s": 5, "cooldown_s": 30},
+    "person": {"enabled": False},
+    "absent": {"enabled": False},
 }
 
 
@@ -39,11 +42,12 @@ class Run:
         self.alerts: list[Alert] = []
         self.last: Decision | None = None
 
-    def feed(self, results: Iterable[Result]) -> list[str]:
-        """The events that the results brought about."""
+    def feed(self, messages: Iterable[Result | Silence]) -> list[str]:
+        """The events that the messages brought about."""
         before = len(self.alerts)
-        for one in results:
+        for one in messages:
             self.state, self.last, alerts = self.pipeline.step(self.state, one)
+            self.state.ledger.take()
             self.alerts += alerts
         return [f"{alert.rule} {alert.event} {alert.severity}" for alert in self.alerts[before:]]
 
@@ -51,6 +55,25 @@ class Run:
 def shown(boxes: list[Seen], start: float, seconds: float, fps: float = 5.0) -> Iterator[Result]:
     for index in range(round(seconds * fps)):
         yield result(start + index / fps, boxes, seq=index)
+
+
+def quiet(start: float, seconds: float, last: float | None) -> Iterator[Silence]:
+    """What beat tells in that time of a camera whose last picture is of `last`."""
+    for index in range(round(seconds / 2)):
+        yield silence(start + 2 * index, last)
+
+
+def with_silences(results: list[Result], seed: int) -> list[Result | Silence]:
+    """The results with silences among them, true ones and such as a picture has overtaken; some pictures are black."""
+    chance = random.Random(seed)
+    told: list[Result | Silence] = []
+    for index, one in enumerate(results):
+        black = chance.random() < 0.1
+        told.append(msgspec.structs.replace(one, blind="black") if black else one)
+        if chance.random() < 0.1:
+            last = results[index - chance.randint(0, min(index, 1))].captured_at - START
+            told.append(silence(one.captured_at - START + chance.random(), last))
+    return told
 
 
 def story(seed: int) -> list[Result]:
@@ -123,7 +146,8 @@ def test_ids_and_alerts_are_steady_in_a_rough_stream(seed: int) -> None:
 @settings(deadline=None, max_examples=5)
 @given(st.integers(0, 10_000), st.integers(1, 299))
 def test_a_state_that_was_stored_has_the_same_future(seed: int, cut: int) -> None:
-    results = story(seed)
+    results = with_silences(story(seed), seed)
+    cut = min(cut, len(results))
     whole, halved = Run(), Run()
     whole.feed(results)
     halved.feed(results[:cut])
@@ -248,6 +272,128 @@ def test_a_decision_names_the_alerts_it_brought_about() -> None:
             break
     assert run.last is not None
     assert [(event.alert_id, event.severity) for event in run.last.events] == [(run.alerts[0].id, "info")]
+
+
+def test_a_silent_camera_is_told_of_and_again_when_it_gives_pictures() -> None:
+    run = Run()
+    run.feed(shown([standing()], 0, 5))
+    assert run.feed(quiet(14.8, 14, 4.8)) == []
+    assert run.feed(quiet(28.8, 8, 4.8)) == ["camera_blind raised warning"]
+    assert run.feed(quiet(36.8, 100, 4.8)) == ["camera_blind escalated critical"]
+    assert run.last is None
+    assert run.feed(shown([standing()], 140, 9.8)) == []
+    assert run.feed(shown([standing()], 149.8, 1)) == ["camera_blind cleared critical"]
+    assert run.alerts[0].started_at == START + 4.8
+    assert run.alerts[0].at == pytest.approx(START + 34.8)
+
+
+def test_a_silence_that_a_picture_has_ended_is_void() -> None:
+    run = Run()
+    run.feed(shown([standing()], 0, 5))
+    before = run.state.encode()
+    assert run.feed([silence(300, 4.6), silence(300, None)]) == []
+    assert run.state.encode() == before
+
+
+def test_a_silence_told_again_counts_once() -> None:
+    run = Run()
+    run.feed(shown([standing()], 0, 5))
+    run.feed([silence(20, 4.8)] * 30)
+    assert run.state.book.episodes[0].held_s == pytest.approx(15.2)
+
+
+def test_a_silent_camera_ends_no_timer_and_completes_none() -> None:
+    run = Run()
+    run.feed(shown([lying()], 0, 8))
+    (episode,) = run.state.book.episodes
+    held = episode.held_s
+    run.feed(quiet(18, 400, 7.8))
+    assert [one.held_s for one in run.state.book.episodes if one.rule == "lying"] == [held]
+    assert run.feed(shown([lying()], 418, 12)) == ["lying raised info", "camera_blind cleared critical"]
+
+
+def test_a_black_picture_tells_nothing_of_the_horse() -> None:
+    run = Run()
+    run.feed(shown([lying()], 0, 8))
+    black = [msgspec.structs.replace(one, blind="black") for one in shown([], 8, 40)]
+    assert run.feed(black) == ["camera_blind raised warning"]
+    assert run.last is not None
+    assert (run.last.blind, run.last.tracks) == ("black", [])
+    assert "(black)" in run.alerts[-1].message
+    assert run.feed(shown([lying()], 48, 12)) == ["lying raised info", "camera_blind cleared warning"]
+
+
+def test_a_camera_that_is_covered_from_the_first_picture_on_is_told_of_at_once() -> None:
+    run = Run()
+    black = [msgspec.structs.replace(one, blind="covered") for one in shown([], 0, 32)]
+    assert run.feed(black) == ["camera_blind raised warning"]
+    assert "(covered)" in run.alerts[0].message
+
+
+def test_a_camera_that_never_gave_a_picture_is_told_of_after_a_while() -> None:
+    run = Run()
+    assert run.feed(quiet(0, 328, None)) == []
+    assert run.feed(quiet(328, 10, None)) == ["camera_blind raised warning"]
+    assert run.feed(shown([], 400, 12)) == ["camera_blind cleared warning"]
+
+
+NIGHT = ZoneInfo("Europe/Berlin")
+"""`START` is 23:13 there."""
+GUARDED: dict[str, dict[str, Any]] = {"absent": {"for_s": 60}}
+
+
+def guarded() -> Run:
+    return Run(Pipeline("box-3", LogicSettings(), load_rules(GUARDED), NIGHT))
+
+
+def test_a_person_at_night_is_told_of_and_one_who_passes_by_is_not() -> None:
+    run = guarded()
+    groom = Seen((60, 60, 160, 420), "person", 0.7)
+    for start in range(0, 60, 20):
+        assert run.feed(shown([standing(), groom], start, 2)) == []
+        assert run.feed(shown([standing()], start + 2, 18)) == []
+    assert run.feed(shown([standing(), groom], 60, 12)) == ["person raised warning"]
+    assert run.alerts[0].track_id is None
+    assert run.feed(shown([standing()], 72, 70)) == ["person cleared warning"]
+
+
+def test_an_empty_box_is_told_of_and_a_hidden_horse_or_a_blind_camera_is_not_taken_for_one() -> None:
+    run = guarded()
+    assert run.feed(shown([], 0, 100)) == []
+    run.feed(shown([standing()], 100, 5))
+    assert run.feed(shown([], 105, 58)) == []
+    assert run.feed(shown([standing(confidence=0.2)], 163, 100)) == []
+    assert run.feed(quiet(280, 300, 262.8))[0] == "camera_blind raised warning"
+    assert run.feed(shown([], 580, 20)) == ["absent raised info", "camera_blind cleared critical"]
+    assert run.feed(shown([standing()], 600, 10)) == ["absent cleared info"]
+
+
+def test_a_horse_that_paces_its_box_is_told_of_and_one_that_rests_is_seen_to() -> None:
+    run = Run()
+    pace = [abs(index % 40 - 20) for index in range(400)]
+    walk = [result(index / 5, [standing(200 + 30 * step, 300)], seq=index) for index, step in enumerate(pace)]
+    assert run.feed(walk) == ["agitated raised warning"]
+    assert run.last is not None
+    assert run.last.tracks[0].agitation_bl_s == pytest.approx(0.5, abs=0.15)
+    assert run.feed(shown([standing(200, 300)], 80, 150)) == ["agitated cleared warning"]
+    assert run.last.tracks[0].resting
+
+
+def test_a_horse_that_lies_down_and_rises_again_and_again_is_told_of() -> None:
+    run = Run(pipeline({"restless": {"enabled": True, "changes_per_h": 4}, "absent": {"enabled": False}}))
+    told = []
+    for start in range(0, 120, 40):
+        told += run.feed(shown([lying()], start, 20))
+        told += run.feed(shown([standing(450, 260)], start + 20, 20))
+    assert told == ["restless raised warning"]
+    assert run.alerts[0].evidence["changes_in_last_h"] == 4.0
+
+
+def test_a_clock_set_back_while_the_camera_is_blind_leaves_no_alert_open() -> None:
+    run = Run()
+    run.feed(shown([standing()], 10_000, 5))
+    run.feed(quiet(10_015, 40, 10_004.8))
+    assert run.feed(shown([standing()], 0, 25)) == ["camera_blind cleared warning"]
 
 
 def test_a_state_of_another_build_is_refused() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fbtasks.errors import BadMessage
+from fbtasks.frame import PAD_VALUE, margin
 from fbtasks.gpu.preprocess import decode_into, jpeg_size
 
 WIDTH, HEIGHT = 64, 48
@@ -64,9 +65,22 @@ def test_progressive_is_refused() -> None:
 
 
 def test_a_wrong_size_is_named() -> None:
-    out = np.zeros((480, 640, 3), np.uint8)
-    with pytest.raises(BadMessage, match="the picture is 64x48, this model wants 640x480"):
+    out = np.zeros((HEIGHT, WIDTH - 1, 3), np.uint8)
+    with pytest.raises(BadMessage, match="the picture is 64x48, this model takes 63x48 at most"):
         decode_into(encoded(), out)
+
+
+@pytest.mark.parametrize(("width", "height"), [(WIDTH, HEIGHT + 33), (WIDTH + 8, HEIGHT), (WIDTH + 7, HEIGHT + 2)])
+def test_a_smaller_picture_lies_in_the_middle_of_its_place(width: int, height: int) -> None:
+    out = np.zeros((height, width, 3), np.uint8)
+    decode_into(encoded(), out)
+    left, top = margin((WIDTH, HEIGHT), (width, height))
+    alone = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    decode_into(encoded(), alone)
+    np.testing.assert_array_equal(out[top : top + HEIGHT, left : left + WIDTH], alone)
+    outside = np.ones((height, width), bool)
+    outside[top : top + HEIGHT, left : left + WIDTH] = False
+    assert (out[outside] == PAD_VALUE).all()
 
 
 def test_a_giant_costs_nothing() -> None:

@@ -69,11 +69,11 @@ def test_the_file_is_found_by_argument_by_variable_and_by_name(
 
 def test_every_variable_that_is_told_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "FBTASKS_GPU__MAX_BATCH" in variables()
-    assert "FBTASKS_LOGIC__TRACKER__MATCH_IOU" in variables()
-    monkeypatch.setenv("FBTASKS_LOGIC__TRACKER__MATCH_IOU", "0.5")
+    assert "FBTASKS_LOGIC__TRACKER__CONFIRM_S" in variables()
+    monkeypatch.setenv("FBTASKS_LOGIC__TRACKER__CONFIRM_S", "0.75")
     monkeypatch.setenv("FBTASKS_CAMERAS", json.dumps([{"id": "a", "url": "rtsp://h/1", "fps": 2}]))
     settings = load_settings()
-    assert settings.logic.tracker.match_iou == 0.5
+    assert settings.logic.tracker.confirm_s == 0.75
     assert settings.cameras[0].fps == 2
 
 
@@ -96,6 +96,10 @@ def test_every_variable_that_is_told_is_read(monkeypatch: pytest.MonkeyPatch) ->
         ("redis_url = 'http://host'\n", "redis_url: must begin with redis://"),
         ("gpu = 3\n", "gpu: Input should be"),
         ("[gpu\n", "site.toml: Expected ']'"),
+        ("timezone = 'Europe/Berln'\n", "timezone: is not known (did you mean 'Europe/Berlin'?)"),
+        ("timezone = '../etc/passwd'\n", "timezone: is not known"),
+        ("[logic]\nsilent_after_s = 1\n", "logic.silent_after_s: Input should be greater than or equal to 3"),
+        ("[report]\nnight = '20-6'\n", "report.night: '20-6' are no hours of a day, write them like 20:00-06:00"),
         (CAMERA + CAMERA, "camera id 'box-3' is used twice"),
         (CAMERA.replace("box-3", "box 3"), "cameras.0.id: use letters, digits"),
         ("[[cameras]]\nid = 'a'\n", "cameras.0.url: Field required"),
@@ -106,6 +110,11 @@ def test_a_wrong_file_is_refused_with_the_place_and_what_to_do(write: Write, tex
     message = refusal(write(text))
     assert said in message
     assert "site.toml" in message
+
+
+@pytest.mark.parametrize("hours", ["20:00-06:00", "20:00-24:00"])
+def test_a_night_is_written_as_the_hours_of_a_rule_are(write: Write, hours: str) -> None:
+    assert load_settings(write(f"[report]\nnight = '{hours}'\n")).report.night == hours
 
 
 def test_a_variable_that_is_no_json_is_blamed_and_not_the_file(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:

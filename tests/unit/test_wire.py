@@ -19,11 +19,13 @@ from fbtasks.wire import (
     VERSION,
     Frame,
     Result,
+    Silence,
     decode_frame,
+    decode_mailed,
     decode_result,
     encode,
 )
-from tests.results import lying, result, standing
+from tests.results import lying, result, silence, standing
 
 FRAME: dict[str, Any] = {
     "v": VERSION,
@@ -39,6 +41,7 @@ FRAME: dict[str, Any] = {
     "jpeg": b"\xff\xd8picture\xff\xd9",
 }
 RESULT: dict[str, Any] = msgspec.structs.asdict(result(0.0, [standing(), lying()]))
+SILENCE: dict[str, Any] = msgspec.structs.asdict(silence(20.0, 8.0, reason="no answer"))
 
 camera_ids = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", fullmatch=True)
 times = st.floats(0, 1e11)
@@ -94,6 +97,32 @@ def test_a_result_comes_out_as_it_went_in(frame: Frame, seen: Boxes) -> None:
     assert got.names.keys() == set(seen.class_id.tolist())
 
 
+@given(camera_ids, times, st.none() | times, st.text(max_size=200))
+def test_a_silence_comes_out_as_it_went_in(camera_id: str, at: float, last: float | None, reason: str) -> None:
+    sent = Silence(camera_id=camera_id, at=at, last_captured_at=last, reason=reason)
+    assert decode_mailed(encode(sent)) == sent
+
+
+def test_a_mailbox_holds_results_of_earlier_builds_and_silences() -> None:
+    earlier = {name: value for name, value in RESULT.items() if name != "blind"}
+    old = decode_mailed(packed(earlier))
+    assert isinstance(old, Result)
+    assert old.blind == ""
+    assert isinstance(decode_mailed(packed(SILENCE)), Silence)
+    assert isinstance(decode_mailed(packed(RESULT, kind="of another program")), Result)
+
+
+def test_a_silence_is_refused_where_a_result_is_due() -> None:
+    with pytest.raises(BadMessage):
+        decode_result(packed(SILENCE))
+
+
+def test_that_a_picture_shows_nothing_goes_from_the_frame_to_the_result() -> None:
+    frame = decode_frame(packed(FRAME, blind="covered"))
+    nothing = Boxes(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int32))
+    assert Result.of(frame, nothing, names={}, model_id="m", taken_at=1.0, inferred_at=2.0).blind == "covered"
+
+
 def test_the_picture_is_a_view_into_the_message() -> None:
     message = packed(FRAME)
     assert decode_frame(message).jpeg.obj is message
@@ -104,9 +133,11 @@ def test_a_message_of_another_program_is_read_and_its_unknown_fields_are_ignored
     assert (frame.camera_id, frame.letterbox.pad_y, bytes(frame.jpeg)) == ("box-3", 140, FRAME["jpeg"])
 
 
-@pytest.mark.parametrize("decode", [decode_frame, decode_result])
-def test_a_message_cut_anywhere_is_refused(decode: Any) -> None:
-    message = packed(FRAME if decode is decode_frame else RESULT)
+@pytest.mark.parametrize(
+    ("decode", "plain"), [(decode_frame, FRAME), (decode_result, RESULT), (decode_mailed, SILENCE)]
+)
+def test_a_message_cut_anywhere_is_refused(decode: Any, plain: dict[str, Any]) -> None:
+    message = packed(plain)
     decode(message)
     for length in range(len(message)):
         with pytest.raises(BadMessage):
@@ -115,14 +146,16 @@ def test_a_message_cut_anywhere_is_refused(decode: Any) -> None:
 
 @given(st.binary(max_size=300))
 def test_random_bytes_are_refused(data: bytes) -> None:
-    for decode in (decode_frame, decode_result):
+    for decode in (decode_frame, decode_result, decode_mailed):
         with pytest.raises(BadMessage):
             decode(data)
 
 
 @given(st.data())
 def test_a_message_with_changed_bytes_is_read_or_refused(data: st.DataObject) -> None:
-    decode, plain = data.draw(st.sampled_from([(decode_frame, FRAME), (decode_result, RESULT)]))
+    decode, plain = data.draw(
+        st.sampled_from([(decode_frame, FRAME), (decode_mailed, RESULT), (decode_mailed, SILENCE)])
+    )
     message = bytearray(packed(plain))
     for _ in range(data.draw(st.integers(1, 4))):
         message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
@@ -130,7 +163,7 @@ def test_a_message_with_changed_bytes_is_read_or_refused(data: st.DataObject) ->
         decoded = decode(bytes(message))
         if isinstance(decoded, Result):
             decoded.boxes()
-        else:
+        elif isinstance(decoded, Frame):
             decoded.letterbox.to_source(np.zeros((1, 4), np.float32))
 
 

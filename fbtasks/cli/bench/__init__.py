@@ -10,10 +10,11 @@ from typing import Any, TypeVar
 import click
 
 from fbtasks.cli import with_settings
+from fbtasks.cli.files import OutputFile
 from fbtasks.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_MODEL = click.Path(path_type=Path, dir_okay=False)
 _PICTURE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
@@ -24,11 +25,11 @@ def command() -> None:
 
 def _common(function: F) -> F:
     for option in (
-        click.option("--json", "json_file", type=_FILE, help="Write all figures to this file too."),
+        click.option("--json", "json_file", type=OutputFile(), help="Write all figures to this file too."),
         click.option("--rounds", type=click.IntRange(min=1), default=5, show_default=True, help="Turns of each."),
         click.option("--image", type=_PICTURE, help="The picture to send; default: a drawn stall."),
         click.option("--max-batch", type=click.IntRange(1, 32), help="Default: gpu.max_batch."),
-        click.option("--model", type=_FILE, help="An ONNX file or a model's name; default: gpu.model."),
+        click.option("--model", type=_MODEL, help="An ONNX file or a model's name; default: gpu.model."),
     ):
         function = option(function)
     return function
@@ -52,12 +53,14 @@ def engine_command(
 ) -> None:
     """Frames per second and time of a run, for every provider that runs here and every size of batch: the limit."""
     from fbtasks.cli.bench import engines, limit, picture, report
+    from fbtasks.gpu.preprocess import jpeg_size
 
     settings = _overridden(settings, model, max_batch)
-    open_one = engines.opener(settings)
+    jpeg = picture.encoded(image, settings)[1]
+    open_one = engines.opener(settings, jpeg_size(jpeg))
     opened = [open_one(name) for name in names] if names else engines.all_that_run(open_one)
     timed = [engines.TimedEngine(engine) for engine in opened]
-    pictures = picture.batch(picture.encoded(image, settings)[1], settings.gpu.max_batch, settings)
+    pictures = picture.batch(jpeg, settings.gpu.max_batch)
     turns = rounds * len(limit.cells(timed))
     with _progress(turns) as bar:
         found = limit.limits(timed, pictures, rounds=rounds, seconds=seconds / turns, progress=bar.update)
@@ -93,11 +96,12 @@ def pipeline_command(
     """Frames in Redis to results, in turn with the engine alone; then what is added to latency at 60 % of that."""
     from fbtasks.cli.bench import comparison, engines, picture, pipeline, report, servers
     from fbtasks.cli.bench.load import Site
+    from fbtasks.gpu.preprocess import jpeg_size
 
     settings = _overridden(settings, model, max_batch)
-    engine = engines.TimedEngine(engines.opener(settings)(name))
     letterbox, jpeg = picture.encoded(image, settings)
-    pictures = picture.batch(jpeg, engine.max_batch, settings)
+    engine = engines.TimedEngine(engines.opener(settings, jpeg_size(jpeg))(name))
+    pictures = picture.batch(jpeg, engine.max_batch)
     with servers.servers(settings, own=redis == "own") as (frames_url, state_url):
         site = Site(
             frames_url=frames_url,

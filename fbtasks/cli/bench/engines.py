@@ -85,15 +85,18 @@ def rate(runs: list[Run]) -> float:
     return sum(run.size for run in runs) / sum(run.run_s for run in runs)
 
 
-def opener(settings: Settings) -> Callable[[str], Engine]:
+def opener(settings: Settings, size: tuple[int, int]) -> Callable[[str], Engine]:
     """What opens a warm engine by its name; the model is prepared once, when the first engine needs it.
+
+    Args:
+        settings: the model and how it is run.
+        size: width and height of the pictures.
 
     The opener raises:
         ConfigError: there is no such engine, or it needs a model and none is set.
         EngineError: the model or the provider cannot be used here.
     """
     gpu = settings.gpu
-    size = (gpu.input_width, gpu.input_height)
     cache = settings.data_dir / "models"
     prepared: list[PreparedModel] = []
 

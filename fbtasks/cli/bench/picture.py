@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from fbtasks.errors import ConfigError
 from fbtasks.frame import Letterbox
-from fbtasks.gpu.preprocess import decode_into
+from fbtasks.gpu.preprocess import decode_into, jpeg_size
 from fbtasks.producer.encoder import Encoder
 from fbtasks.settings import Settings
 from fbtasks.sim.backdrop import stall
@@ -17,20 +17,22 @@ DRAWN = (1280, 720)
 
 
 def encoded(image: Path | None, settings: Settings) -> tuple[Letterbox, bytes]:
-    """The picture's letterbox and JPEG at the model's input size; without a file, a drawn stall.
+    """The picture's letterbox and JPEG as a producer sends it; without a file, a drawn stall.
 
     Raises:
         ConfigError: the file is no picture.
     """
     picture = stall(*DRAWN, seed=0) if image is None else _read(image)
     gpu = settings.gpu
-    letterbox, jpeg = Encoder(gpu.input_width, gpu.input_height, settings.producer.jpeg_quality).encode(picture)
+    encoder = Encoder(gpu.input_width, gpu.input_height, settings.producer.jpeg_quality, tight=gpu.input == "auto")
+    letterbox, jpeg = encoder.encode(picture)
     return letterbox, bytes(jpeg)
 
 
-def batch(jpeg: bytes, size: int, settings: Settings) -> NDArray[np.uint8]:
+def batch(jpeg: bytes, size: int) -> NDArray[np.uint8]:
     """The decoded picture `size` times, uint8 `[size, H, W, 3]`."""
-    pictures = np.empty((size, settings.gpu.input_height, settings.gpu.input_width, 3), np.uint8)
+    width, height = jpeg_size(jpeg)
+    pictures = np.empty((size, height, width, 3), np.uint8)
     decode_into(jpeg, pictures[0])
     pictures[1:] = pictures[0]
     return pictures

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from multiprocessing import get_context
 from operator import attrgetter
@@ -16,9 +17,11 @@ from redis import Redis
 
 from fbtasks.cli.bench import machine
 from fbtasks.cli.bench.engines import TimedEngine
-from fbtasks.cli.bench.load import BenchFailed, Pace, Sample, Saturate, Site, cameras, serve, timetable
+from fbtasks.cli.bench.load import ANSWER_S, BenchFailed, Pace, Sample, Saturate, Site, cameras, serve, timetable
+from fbtasks.gpu.engines import Engines
 from fbtasks.gpu.worker import DECODE, GpuWorker
 from fbtasks.keys import Keys
+from fbtasks.lifecycle import leave
 from fbtasks.mailbox import Mailboxes
 from fbtasks.settings import Settings
 from fbtasks.transport import DeadLetters, FrameQueue, connect
@@ -45,11 +48,11 @@ class TimedFrames(FrameQueue):
         finally:
             self.thread_s += time.thread_time() - began
 
-    def drain(self) -> list[bytes]:
+    def drain(self, count: int | None = None) -> list[bytes]:
         """See `FrameQueue.drain`."""
         began = time.thread_time()
         try:
-            return super().drain()
+            return super().drain(count)
         finally:
             self.thread_s += time.thread_time() - began
 
@@ -83,7 +86,7 @@ class PipelineUnderTest:
         self._site = site
         self._frames = TimedFrames(self._servers[0], keys, settings.frames.max_length)
         self._worker = GpuWorker(
-            engine,
+            Engines(engine),
             self._frames,
             Mailboxes(state, keys, length=settings.logic.mailbox_length),
             DeadLetters(state, keys),
@@ -91,6 +94,8 @@ class PipelineUnderTest:
             max_age_s=MAX_AGE_S,
             min_confidence=settings.gpu.min_confidence,
             wake=lambda _cameras: None,
+            hang_s=ANSWER_S,
+            on_hang=partial(leave, 1),
         )
 
     @contextmanager

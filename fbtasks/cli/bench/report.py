@@ -59,10 +59,13 @@ def limits_text(told: Facts) -> str:
 
 def comparison(found: Comparison, engine: Engine, settings: Settings) -> Facts:
     """For a file; times in milliseconds."""
-    return surroundings() | {
-        "model": model(engine, settings),
-        "provider": engine.provider,
-        "max_batch": engine.max_batch,
+    ran = {"model": model(engine, settings), "provider": engine.provider, "max_batch": engine.max_batch}
+    return surroundings() | ran | figures(found)
+
+
+def figures(found: Comparison) -> Facts:
+    """What was measured and nothing else; times in milliseconds."""
+    return {
         "engine_fps": round(found.engine_fps, 2),
         "pipeline_fps": round(found.pipeline_fps, 2),
         "ratio": round(found.ratio, 4),

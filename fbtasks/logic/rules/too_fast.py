@@ -4,11 +4,11 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from fbtasks.logic.rules.base import Evidence, Level, Rule, duration
-from fbtasks.logic.smoother import Reading
+from fbtasks.logic.rules.base import Evidence, Single, TrackRule, duration
+from fbtasks.logic.scene import Judged
 
 
-class TooFast(Rule):
+class TooFast(Single, TrackRule):
     """How fast a horse may move, in body lengths: pixels per second depend on the camera, body lengths do not.
 
     The thresholds are ours. A horse is about 2.4 m long and walks at 1.4 to 1.8 m/s, so a free walk is 0.6 to 0.75 body
@@ -33,19 +33,20 @@ class TooFast(Rule):
         return self
 
     @property
-    def levels(self) -> tuple[Level, ...]:
-        return (Level(after_s=self.for_s, severity="warning"),)
+    def condition(self) -> str:
+        return f"a horse moves at {self.body_lengths_per_s:g} body lengths per second or faster"
 
-    def judge(self, reading: Reading, *, raised: bool) -> bool | None:
-        if reading.speed_bl_s is None:
+    def judge(self, seen: Judged, *, raised: bool) -> bool | None:
+        speed = seen.reading.speed_bl_s
+        if speed is None:
             return None
-        return reading.speed_bl_s >= (self.calm_body_lengths_per_s if raised else self.body_lengths_per_s)
+        return speed >= (self.calm_body_lengths_per_s if raised else self.body_lengths_per_s)
 
-    def evidence(self, reading: Reading) -> Evidence:
-        return {"speed_bl_s": reading.speed_bl_s, "speed_px_s": reading.speed_px_s}
+    def evidence(self, seen: Judged) -> Evidence:
+        return {"speed_bl_s": seen.reading.speed_bl_s, "speed_px_s": seen.reading.speed_px_s}
 
-    def raised_message(self, camera_id: str, held_s: float, reading: Reading) -> str:
-        speed = reading.speed_bl_s or 0.0
+    def raised_message(self, camera_id: str, held_s: float, seen: Judged) -> str:
+        speed = seen.reading.speed_bl_s or 0.0
         return f"Horse in {camera_id} is moving at {speed:.1f} body lengths per second, for {duration(held_s)} now"
 
     def cleared_message(self, camera_id: str, held_s: float) -> str:

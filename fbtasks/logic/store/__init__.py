@@ -1,4 +1,4 @@
-"""Alerts, their episodes and their deliveries in SQL: SQLite, PostgreSQL, MySQL or MariaDB.
+"""Alerts, their episodes and their deliveries in SQL, and what horses did: SQLite, PostgreSQL, MySQL or MariaDB.
 
 An alert is recorded together with one delivery per sink in a single transaction, so it cannot be stored and never be
 sent. A delivery is claimed for a limited time; whoever dies with a claim loses it when that time is over. Within one
@@ -9,11 +9,13 @@ exactly and on no type for dates.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Engine
 
 from fbtasks.alert import Alert
-from fbtasks.logic.store import deliveries, record
+from fbtasks.logic.minutes import Minute
+from fbtasks.logic.store import deliveries, metrics, record
 from fbtasks.logic.store.deliveries import Backlog, Claim
 from fbtasks.logic.store.engine import make_engine
 from fbtasks.logic.store.transaction import read, write
@@ -62,6 +64,44 @@ class Store:
     def recent_alerts(self, limit: int) -> list[Alert]:
         """The newest alerts by capture time, newest first."""
         return read(self._engine, lambda connection: record.recent_alerts(connection, limit))
+
+    def alerts_between(self, camera_id: str, since: float, until: float) -> list[Alert]:
+        """The camera's alerts of that capture time (unix seconds, `until` excluded), oldest first."""
+        return read(self._engine, lambda connection: metrics.alerts_between(connection, camera_id, since, until))
+
+    def record_minutes(self, over: Sequence[Minute]) -> None:
+        """Store the minutes that are new; a camera, track and minute that is known already changes nothing."""
+        if over:
+            write(self._engine, lambda connection: metrics.record_minutes(connection, over))
+
+    def minutes_between(self, camera_id: str, since: float, until: float, track_id: int | None = None) -> list[Minute]:
+        """The camera's minutes that began in that time (unix seconds, `until` excluded), oldest first.
+
+        Args:
+            track_id: only the accounts of this one; `WHOLE` for the camera's own.
+        """
+        return read(
+            self._engine, lambda connection: metrics.minutes_between(connection, camera_id, since, until, track_id)
+        )
+
+    def watched_cameras(self, since: float, until: float) -> list[str]:
+        """The cameras of which there are minutes in that time (unix seconds, `until` excluded)."""
+        return read(self._engine, lambda connection: metrics.watched_cameras(connection, since, until))
+
+    def forget_minutes(self, before: float, limit: int) -> int:
+        """Remove some of the minutes that began before that time (unix seconds), the oldest; return how many rows.
+
+        As many as `limit`, and more only where as many began together. 0 when none is left.
+        """
+        return write(self._engine, lambda connection: metrics.forget_minutes(connection, before, limit))
+
+    def record_night(self, camera_id: str, night: str, report: dict[str, Any], now: float) -> None:
+        """Store the report of a camera's night, named by the day on which it begins; one that is there stays."""
+        write(self._engine, lambda connection: metrics.record_night(connection, camera_id, night, report, now))
+
+    def reported_nights(self, night: str) -> dict[str, dict[str, Any]]:
+        """The reports of that night, by camera."""
+        return read(self._engine, lambda connection: metrics.reported_nights(connection, night))
 
     def due(self, now: float, limit: int) -> list[tuple[str, str]]:
         """Episode id and sink of what `claim` would hand out at `now`, longest due first."""

@@ -75,3 +75,37 @@ deliveries = Table(
     Index("ix_deliveries_state_due", "state", "due_at"),
     **_OPTIONS,
 )
+
+minutes = Table(
+    "minutes",
+    metadata,
+    Column("camera_id", String(64), primary_key=True),
+    Column("track_id", BigInteger, primary_key=True, autoincrement=False, comment="0: the camera as a whole"),
+    Column("minute", BigInteger, primary_key=True, autoincrement=False, comment="unix seconds of its beginning"),
+    Column("whose", String(16), nullable=False, comment="camera, animal or person"),
+    Column("standing_s", Double, nullable=False),
+    Column("lying_s", Double, nullable=False),
+    Column("unknown_s", Double, nullable=False, comment="seen, posture not known"),
+    Column("unseen_s", Double, nullable=False, comment="watched, not seen"),
+    Column("blind_s", Double, nullable=False),
+    Column("distance_bl", Double, nullable=False, comment="body lengths"),
+    Column("mean_speed_bl_s", Double),
+    Column("speed_s", Double, nullable=False, comment="seconds in which the speed was known"),
+    Column("max_speed_bl_s", Double, nullable=False),
+    Column("agitation_bl_s", Double, comment="mean"),
+    Column("agitation_s", Double, nullable=False, comment="seconds in which it was known"),
+    Column("lay_down", Integer, nullable=False),
+    Column("rose", Integer, nullable=False),
+    Index("ix_minutes_minute", "minute"),
+    **_OPTIONS,
+)
+
+nights = Table(
+    "nights",
+    metadata,
+    Column("camera_id", String(64), primary_key=True),
+    Column("night", String(10), primary_key=True, comment="the day on which it begins, as 2026-11-21"),
+    Column("report", JSON, nullable=False),
+    Column("written_at", Double, nullable=False),
+    **_OPTIONS,
+)

@@ -1,0 +1,228 @@
+"""Random nights of a stable, as scenarios: the same for the same kind and seed.
+
+How long a horse rests at a stretch follows what is published: about an hour, then up, is normal, and big sleepers need
+two (Coho); of 24 h a horse lies 2.7 to 27 % (PMC8002676), 30 to 40 minutes of it in deep sleep (UC Davis). How often
+everything else happens is ours.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from fbtasks.sim.scenario import (
+    CLOTHES,
+    COATS,
+    Disturbance,
+    Horse,
+    HorseAct,
+    HorseDoes,
+    LightSpan,
+    Person,
+    PersonAct,
+    PlaceTable,
+    Scenario,
+    Suffers,
+)
+
+NightKind = Literal["eventful", "quiet"]
+Happening = Literal["long_lying", "bolting", "rolling", "cast", "visit", "led_out", "silent", "covered"]
+HAPPENINGS: tuple[Happening, ...] = (
+    "long_lying",
+    "bolting",
+    "rolling",
+    "cast",
+    "visit",
+    "led_out",
+    "silent",
+    "covered",
+)
+IN_BOX: frozenset[Happening] = frozenset({"cast", "led_out"})
+"""What happens to a horse in a box alone."""
+IN_PADDOCK: frozenset[Happening] = frozenset({"bolting"})
+BOX_SHARE = 0.7
+NAMES = ("Luna", "Nero", "Stella")
+SPARE_S = 25.0
+"""Getting somewhere, lying down or rising is done within so many seconds: no act is too short for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How long things last: seconds from, to. Shorter ones make a night that is over sooner.
+
+    Attributes:
+        length_s: of the night.
+        lying: a normal bout, shorter than the first alert even with the rest of its hour.
+        long_lying: a bout that somebody should hear of.
+        up: between two bouts.
+        awake: one piece of standing or grazing.
+        brief: a disturbance that no rule should mind.
+        outage: of the camera, one that somebody should hear of.
+        visit, away, trouble: of a person, of a horse that is led out, of rolling, struggling and bolting.
+        happenings: how many in an eventful night.
+    """
+
+    length_s: float = 8 * 3600.0
+    lying: tuple[float, float] = (8 * 60.0, 45 * 60.0)
+    long_lying: tuple[float, float] = (70 * 60.0, 150 * 60.0)
+    up: tuple[float, float] = (30 * 60.0, 120 * 60.0)
+    awake: tuple[float, float] = (4 * 60.0, 25 * 60.0)
+    brief: tuple[float, float] = (2.0, 12.0)
+    outage: tuple[float, float] = (60.0, 600.0)
+    visit: tuple[float, float] = (180.0, 900.0)
+    away: tuple[float, float] = (20 * 60.0, 45 * 60.0)
+    trouble: tuple[float, float] = (25.0, 90.0)
+    happenings: tuple[int, int] = (3, 5)
+
+    def faster(self, factor: float) -> "Habits":
+        """The same night in a `factor`-th of the time. What takes legs and not patience stays as it is."""
+        patient = ("lying", "long_lying", "up", "awake", "visit", "away")
+        scaled: dict[str, Any] = {name: tuple(side / factor for side in getattr(self, name)) for name in patient}
+        return replace(self, length_s=self.length_s / factor, **scaled)
+
+
+@dataclass(frozen=True, slots=True)
+class Night:
+    """A night, and when everything in the stable's computer was started anew.
+
+    Attributes:
+        restarts: seconds of the story.
+    """
+
+    scenario: Scenario
+    restarts: tuple[float, ...]
+
+
+def night(kind: NightKind, seed: int, habits: Habits | None = None) -> Night:
+    """A night of that kind."""
+    return _NightWriter(kind, seed, habits or Habits()).written()
+
+
+class _NightWriter:
+    def __init__(self, kind: NightKind, seed: int, habits: Habits) -> None:
+        self.name = f"{kind}-{seed}"
+        self.seed = seed
+        self.habits = habits
+        self.chance = np.random.default_rng([seed, kind == "eventful"])
+        in_box = self.chance.random() < BOX_SHARE
+        self.place = PlaceTable(kind="box" if in_box else "paddock", seed=int(self.chance.integers(10_000)))
+        self.horses = 1 if in_box else int(self.chance.integers(1, 4))
+        self.happenings = self._chosen(IN_PADDOCK if in_box else IN_BOX) if kind == "eventful" else []
+
+    def written(self) -> Night:
+        to_horses = [one for one in self.happenings if one not in ("visit", "silent", "covered")]
+        horses = [self._horse(index, to_horses[index :: self.horses]) for index in range(self.horses)]
+        scenario = Scenario(
+            name=self.name,
+            seed=self.seed,
+            length_s=self.habits.length_s,
+            place=self.place,
+            light="infrared",
+            lights=self._lights(),
+            disturbances=self._disturbances(),
+            horses=horses,
+            persons=[self._visitor(horses[0].id)] if "visit" in self.happenings else [],
+        )
+        count = int(self.chance.integers(0, 3))
+        return Night(scenario, tuple(sorted((self.chance.uniform(0.05, 0.95, count) * self.habits.length_s).tolist())))
+
+    def _chosen(self, not_here: frozenset[Happening]) -> list[Happening]:
+        possible = [one for one in HAPPENINGS if one not in not_here]
+        least, most = self.habits.happenings
+        count = min(len(possible), int(self.chance.integers(least, most + 1)))
+        return [possible[index] for index in self.chance.choice(len(possible), count, replace=False)]
+
+    def between(self, span: tuple[float, float]) -> float:
+        return float(self.chance.uniform(*span))
+
+    def _horse(self, index: int, happenings: list[Happening]) -> Horse:
+        coat = str(self.chance.choice(sorted(COATS)))
+        height = float(self.chance.uniform(1.4, 1.72))
+        return Horse(id=NAMES[index], coat=coat, height=height, acts=_Rest(self, happenings).acts())
+
+    def _visitor(self, horse: str) -> Person:
+        """Comes, looks after the horse, bends down now and then, goes."""
+        start = self.between((0.1, 0.8)) * self.habits.length_s
+        middle = start + SPARE_S + self.between(self.habits.visit)
+        end = min(middle + SPARE_S, self.habits.length_s - SPARE_S)
+        acts = [
+            PersonAct(start=start, end=middle, does="stands", beside=horse),
+            PersonAct(start=middle, end=end, does="stoops"),
+        ]
+        return Person(id="groom", clothes=str(self.chance.choice(sorted(CLOTHES))), acts=acts)
+
+    def _lights(self) -> list[LightSpan]:
+        length_s = self.habits.length_s
+        dawn = self.between((0.85, 0.95)) * length_s
+        return [LightSpan(start=dawn, end=length_s, light="dusk", brightness=0.8)]
+
+    def _disturbances(self) -> list[Disturbance]:
+        """Each in a piece of the night of its own, so that no two meet."""
+        brief: list[Suffers] = ["shake", "shake", "shake", "door", "silent", "silent"]
+        grave: list[Suffers] = [one for one in ("silent", "covered") if one in self.happenings]
+        wanted = [(one, self.habits.brief) for one in brief] + [(one, self.habits.outage) for one in grave]
+        piece_s = self.habits.length_s / len(wanted)
+        found = []
+        for place, index in enumerate(self.chance.permutation(len(wanted)).tolist()):
+            what, lasts = wanted[index]
+            length_s = min(self.between(lasts), 0.8 * piece_s)
+            start = (place + self.between((0.05, 0.15))) * piece_s
+            found.append(Disturbance(start=start, end=start + length_s, what=what))
+        return found
+
+
+class _Rest:
+    """One horse's night: awake and lying in turn, and what happens to it while it is awake."""
+
+    def __init__(self, night: _NightWriter, happenings: list[Happening]) -> None:
+        self.night = night
+        self.habits = night.habits
+        self.between = night.between
+        # The long ones in the first half, so that they have their time.
+        self.due = sorted((self.between((0.05, 0.45)) * self.habits.length_s, one) for one in happenings)
+        self.written: list[HorseAct] = []
+        self.now = 0.0
+
+    def acts(self) -> list[HorseAct]:
+        end = self.habits.length_s - SPARE_S
+        while self.now < end:
+            self._awake(min(end, self.now + self.between(self.habits.up)))
+            self._lie(self.between(self.habits.lying))
+        cut = [act for act in self.written if act.start < end - SPARE_S]
+        last = cut[-1]
+        cut[-1] = last.model_copy(update={"end": min(last.end, end)})
+        return cut
+
+    def _add(self, does: HorseDoes, seconds: float) -> None:
+        self.written.append(HorseAct(start=self.now, end=self.now + seconds, does=does))
+        self.now += seconds
+
+    def _awake(self, until: float) -> None:
+        while self.now < until:
+            while self.due and self.due[0][0] <= self.now:
+                self._happen(self.due.pop(0)[1])
+            draw = self.night.chance.random()
+            if draw < 0.15:
+                self._add("walks", self.between((40.0, 90.0)))
+            else:
+                self._add("grazes" if draw < 0.5 else "stands", SPARE_S + self.between(self.habits.awake))
+
+    def _happen(self, what: Happening) -> None:
+        if what == "long_lying":
+            self._lie(self.between(self.habits.long_lying))
+        elif what == "led_out":
+            self._add("away", SPARE_S + self.between(self.habits.away))
+        else:
+            does: dict[Happening, HorseDoes] = {"bolting": "bolts", "rolling": "rolls", "cast": "struggles"}
+            self._add(does[what], SPARE_S + self.between(self.habits.trouble))
+        self._add("stands", SPARE_S + self.between(self.habits.awake))
+
+    def _lie(self, seconds: float) -> None:
+        """On the breast, and now and then flat on the side for a part of it."""
+        if self.night.chance.random() < 0.5:
+            self._add("lies_sternal", SPARE_S + seconds)
+            return
+        first, flat = self.between((0.3, 0.5)), self.between((0.1, 0.3))
+        self._add("lies_sternal", SPARE_S + first * seconds)
+        self._add("lies_lateral", SPARE_S + flat * seconds)
+        self._add("lies_sternal", SPARE_S + (1 - first - flat) * seconds)

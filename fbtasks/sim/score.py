@@ -1,0 +1,290 @@
+"""What should have been told of a story, and how what was told compares with it.
+
+An alert is right when its rule and severity were due, and it came between then and the end of what it tells of. What is
+so near to a rule's limit that either answer is right counts neither way.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from fbtasks.alert import SEVERITIES, Severity
+from fbtasks.sim.motion import Spans
+from fbtasks.sim.timeline import Event, EventKind
+
+SLACK_S = 15.0
+"""A condition longer than its limit by less may be told or not: boxes jitter, and windows take seconds to fill."""
+STRUGGLES_S = 60.0
+"""In so long a cast horse has surely struggled several times."""
+TROUBLE: tuple[EventKind, ...] = ("bolting", "trotting", "pacing", "rolling", "cast")
+EARLY_S = 10.0
+LATE_S = 30.0
+"""After the end of what it tells of; more than windows and unseen moments of a passing animal explain is too late."""
+SURELY_FASTER, PERHAPS_FASTER = 1.2, 0.6
+"""Times a limit of speed: a speed over the ground is seen at an angle, which makes it less, or from its front, more."""
+
+RuleSettings = Mapping[str, Any]
+"""Of one rule: the keys of its table with their values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What is true of one camera.
+
+    Attributes:
+        length_s: of the story.
+        horses: all that live there.
+        events: all that happens.
+        unseen: when the logic gets no picture, or none that shows anything.
+        faster_than: when each horse moves at so many body lengths per second.
+        within: whether a second of the story is within hours of the day, written as in the settings.
+    """
+
+    length_s: float
+    horses: Sequence[str]
+    events: Sequence[Event]
+    unseen: Spans
+    faster_than: Callable[[float], Sequence[Event]]
+    within: Callable[[Sequence[str], float], bool] = lambda _hours, _t: False
+
+    def of(self, kind: EventKind) -> list[Event]:
+        return [event for event in self.events if event.kind == kind]
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """An alert that should come.
+
+    Attributes:
+        start, end: of what it tells of; seconds of the story.
+        due: when it should come.
+        sure: without it there is a fault; else it may come or not.
+    """
+
+    rule: str
+    severity: Severity
+    start: float
+    due: float
+    end: float
+    sure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alert that came, raised or escalated, `at` seconds of the story."""
+
+    rule: str
+    severity: Severity
+    at: float
+    message: str = ""
+
+
+@dataclass
+class RuleScore:
+    """How one rule did.
+
+    Attributes:
+        delays_s: from when each right alert was due to when it came.
+        missed, wrong: those that did not come, and that should not have.
+    """
+
+    right: int = 0
+    delays_s: list[float] = field(default_factory=list)
+    missed: list[Due] = field(default_factory=list)
+    wrong: list[Told] = field(default_factory=list)
+
+    @property
+    def precision(self) -> float | None:
+        """Right alerts of all that came, those that may come or not left out; None without any."""
+        came = self.right + len(self.wrong)
+        return self.right / came if came else None
+
+    @property
+    def recall(self) -> float | None:
+        """Right alerts of all that were due; None when none was."""
+        due = self.right + len(self.missed)
+        return self.right / due if due else None
+
+    def delay_s(self, share: float) -> float | None:
+        """So many of the right alerts, as a share, came within this."""
+        return float(np.quantile(self.delays_s, share)) if self.delays_s else None
+
+    def add(self, other: "RuleScore") -> None:
+        self.right += other.right
+        self.delays_s += other.delays_s
+        self.missed += other.missed
+        self.wrong += other.wrong
+
+
+def due_alerts(story: Story, rules: Mapping[str, RuleSettings]) -> list[Due]:
+    """What the rules, by name with their settings, should tell of the story; those not in `EXPECTED` nothing."""
+    return [due for name, settings in rules.items() if name in EXPECTED for due in EXPECTED[name](story, settings)]
+
+
+def compared(due: Sequence[Due], told: Sequence[Told]) -> dict[str, RuleScore]:
+    """The score of each rule that was due or told."""
+    scores = {name: RuleScore() for name in [*(one.rule for one in due), *(one.rule for one in told)]}
+    open_ones = sorted(due, key=lambda one: (not one.sure, one.due))
+    for alert in sorted(told, key=lambda one: one.at):
+        match = next((one for one in open_ones if _fits(one, alert)), None)
+        if match is None:
+            scores[alert.rule].wrong.append(alert)
+            continue
+        open_ones.remove(match)
+        if match.sure:
+            scores[alert.rule].right += 1
+            scores[alert.rule].delays_s.append(alert.at - match.due)
+    for one in open_ones:
+        if one.sure:
+            scores[one.rule].missed.append(one)
+    return scores
+
+
+def _fits(due: Due, told: Told) -> bool:
+    same = due.rule == told.rule and due.severity == told.severity
+    return same and due.due - EARLY_S <= told.at <= due.end + LATE_S
+
+
+def levels(settings: RuleSettings) -> list[tuple[Severity, float]]:
+    """Severities and after how many seconds each is due; of a rule with one severity, that."""
+    if "for_s" in settings:
+        return [(settings["severity"], settings["for_s"])]
+    after = {severity: settings.get(f"{severity}_after_s") for severity in SEVERITIES}
+    return [(severity, float(seconds)) for severity, seconds in after.items() if seconds is not None]
+
+
+def merged(spans: Spans, gap_s: float) -> Spans:
+    """Spans with gaps of no more than `gap_s` between them as one."""
+    found: Spans = []
+    for start, end in sorted(spans):
+        if found and start - found[-1][1] <= gap_s:
+            found[-1] = found[-1][0], max(found[-1][1], end)
+        else:
+            found.append((start, end))
+    return found
+
+
+def without(spans: Spans, holes: Spans) -> Spans:
+    """What is left of the spans outside of the holes."""
+    left = sorted(spans)
+    for start, end in holes:
+        left = [
+            piece
+            for low, high in left
+            for piece in ((low, min(high, start)), (max(low, end), high))
+            if piece[1] > piece[0]
+        ]
+    return left
+
+
+def reached_at(spans: Spans, seconds: float) -> float:
+    """When the spans together have lasted so long; the end of the last one when they do not."""
+    for start, end in spans:
+        if end - start >= seconds:
+            return start + seconds
+        seconds -= end - start
+    return spans[-1][1]
+
+
+def lasted(spans: Spans) -> float:
+    """How long all of them are together, seconds."""
+    return sum(end - start for start, end in spans)
+
+
+def _dues(rule: str, settings: RuleSettings, times: Spans, seen: Spans) -> list[Due]:
+    """One for each level that a condition comes to, or nearly.
+
+    Args:
+        times: from its first to its last moment.
+        seen: when it holds and is seen to.
+    """
+    found = []
+    for start, end in times:
+        parts = [(max(start, low), min(end, high)) for low, high in seen if low < end and high > start]
+        for severity, after_s in levels(settings):
+            if parts and lasted(parts) >= after_s - SLACK_S:
+                sure = lasted(parts) >= after_s + SLACK_S
+                found.append(Due(rule, severity, start, reached_at(parts, after_s), end, sure))
+    return found
+
+
+def _lying(story: Story, settings: RuleSettings) -> list[Due]:
+    """Each horse for itself; a short rise does not end it, and time that nobody saw does not count."""
+    found = []
+    for horse in sorted({event.who for event in story.of("lying")}):
+        spans = [(event.start, event.end) for event in story.of("lying") if event.who == horse]
+        found += _dues("lying", settings, merged(spans, settings["clear_after_s"]), without(spans, story.unseen))
+    return found
+
+
+def _too_fast(story: Story, settings: RuleSettings) -> list[Due]:
+    limit, for_s = settings["body_lengths_per_s"], settings["for_s"]
+    found = []
+    for horse in sorted({event.who for event in story.faster_than(PERHAPS_FASTER * limit)}):
+
+        def spans(factor: float, who: str = horse) -> Spans:
+            fast = [(event.start, event.end) for event in story.faster_than(factor * limit) if event.who == who]
+            return without(fast, story.unseen)
+
+        sure = [span for span in spans(SURELY_FASTER) if span[1] - span[0] >= for_s + 2.0]
+        for start, end in merged(spans(PERHAPS_FASTER), settings["clear_after_s"] + 5.0):
+            certain = [span for span in sure if start <= span[0] < end]
+            due = (certain[0][0] if certain else start) + for_s
+            if end - start >= 0.5 * for_s:
+                found.append(Due("too_fast", settings["severity"], start, due, end, bool(certain)))
+    return found
+
+
+def _camera_blind(story: Story, settings: RuleSettings) -> list[Due]:
+    return _dues("camera_blind", settings, story.unseen, story.unseen)
+
+
+def _person(story: Story, settings: RuleSettings) -> list[Due]:
+    spans = [
+        (event.start, event.end) for event in story.of("person") if not story.within(settings["allowed"], event.start)
+    ]
+    return _dues("person", settings, merged(spans, settings["clear_after_s"]), without(spans, story.unseen))
+
+
+def _absent(story: Story, settings: RuleSettings) -> list[Due]:
+    """While no horse at all is there, though one was."""
+    spans = [(0.0, story.length_s)]
+    for horse in story.horses:
+        away = [(event.start, event.end) for event in story.of("absent") if event.who == horse]
+        spans = without(spans, without([(0.0, story.length_s)], away))
+    spans = [
+        span for span in spans if span[0] > 0 and (not settings["active"] or story.within(settings["active"], span[1]))
+    ]
+    return _dues("absent", settings, spans, without(spans, story.unseen))
+
+
+def _agitated(story: Story, settings: RuleSettings) -> list[Due]:
+    """Bolting surely is; other trouble may be, as the threshold is one of degree."""
+    found = []
+    for kind in TROUBLE:
+        for event in story.of(kind):
+            seen = without([(event.start, event.end)], story.unseen)
+            dues = _dues("agitated", settings, [(event.start, event.end)], seen)
+            found += [replace(due, sure=due.sure and kind == "bolting") for due in dues]
+    return found
+
+
+def _cast(story: Story, settings: RuleSettings) -> list[Due]:
+    """Its struggles must be counted first, so that a short one may be over before."""
+    spans = [(event.start, event.end) for event in story.of("cast")]
+    dues = _dues("cast", settings, spans, without(spans, story.unseen))
+    return [replace(due, sure=due.sure and due.end - due.due > STRUGGLES_S) for due in dues]
+
+
+EXPECTED: dict[str, Callable[[Story, RuleSettings], list[Due]]] = {
+    "lying": _lying,
+    "too_fast": _too_fast,
+    "camera_blind": _camera_blind,
+    "person": _person,
+    "absent": _absent,
+    "agitated": _agitated,
+    "cast": _cast,
+}
+"""What each rule should tell of a story, under its settings."""

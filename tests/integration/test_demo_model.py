@@ -1,0 +1,59 @@
+"""The detector that the package ships for the simulated stable, on pictures of places it was not trained on."""
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from fbtasks.gpu.inspection import inspect
+from fbtasks.settings import GpuSettings, LogicSettings
+from fbtasks.sim import DEMO_MODEL
+from fbtasks.sim.nights import night
+from fbtasks.sim.scenario import find_scenario, shipped
+from training.evaluate import Detector, empty_pictures, false_boxes, figures_of, story_pictures
+from training.labels import HORSE_LYING, HORSE_STANDING, NAMES, PERSON
+
+MAX_BYTES = 6_000_000
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    return Detector(DEMO_MODEL, tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.mark.parametrize(("width", "height"), [(640, 640), (640, 384)])
+def test_it_looks_like_an_export_of_ultralytics(width: int, height: int) -> None:
+    seen = inspect(DEMO_MODEL, width, height)
+    assert seen.refusal is None
+    assert seen.batch == "any"
+    assert seen.input_size == "any"
+    assert seen.names == NAMES
+    assert seen.licence == "Apache-2.0"
+    assert seen.made_by.startswith("fbtasks ")
+    assert DEMO_MODEL.stat().st_size < MAX_BYTES
+
+
+def test_it_finds_who_is_there(detector: Detector) -> None:
+    stories = [find_scenario(name) for name in shipped()]
+    stories += [night("eventful", seed).scenario for seed in range(100, 112)]
+    pictures = [picture for story in stories for picture in story_pictures(story, 12)]
+    figures = figures_of(list(detector.results(pictures)))
+    assert min(figures.wanted.values()) >= 15
+    assert min(figures.ap50[HORSE_STANDING], figures.ap50[HORSE_LYING]) >= 0.95, figures.ap50
+    assert figures.ap50[PERSON] >= 0.9, figures.ap50
+
+
+def test_it_finds_hardly_anybody_where_nobody_is(detector: Detector) -> None:
+    """In one of the 13 empty places there is something that it takes for a person."""
+    nobody = list(detector.results(empty_pictures(104), GpuSettings().min_confidence))
+    assert all(not len(true.label) for _, true in nobody)
+    assert false_boxes(nobody, LogicSettings().confidence) <= 0.08 * len(nobody)
+
+
+def test_a_picture_gives_the_same_alone_and_in_a_batch() -> None:
+    session = ort.InferenceSession(DEMO_MODEL, providers=["CPUExecutionProvider"])
+    pictures = np.random.default_rng(1).random((32, 3, 384, 640), np.float32)
+    [together] = session.run(None, {"images": pictures})
+    assert together.shape == (32, 4 + len(NAMES), (384 // 8) * (640 // 8) * 21 // 16)
+    for size in (1, 2):
+        [some] = session.run(None, {"images": pictures[:size]})
+        np.testing.assert_allclose(some, together[:size], rtol=1e-4, atol=1e-3)

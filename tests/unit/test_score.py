@@ -1,0 +1,250 @@
+"""What is due of a story, what was told, and how the two are matched; the noise of the detector; a short night."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from fbtasks.celery import SWEEP_EVERY_S
+from fbtasks.cli.sim.rehearsal import SWEEP_S, Rehearsal, View
+from fbtasks.cli.sim.score import command, report, table
+from fbtasks.settings import Settings
+from fbtasks.sim.nights import Night
+from fbtasks.sim.noise import Flaws, NoisyDetector
+from fbtasks.sim.scenario import find_scenario, read_scenario
+from fbtasks.sim.score import Due, Story, Told, compared, due_alerts, merged, reached_at, without
+from fbtasks.sim.stage import Conditions, Truth
+from fbtasks.sim.timeline import Event, Timeline
+
+LYING = {"info_after_s": 60.0, "warning_after_s": 120.0, "critical_after_s": None, "clear_after_s": 30.0}
+BLIND = {"warning_after_s": 30.0, "critical_after_s": 120.0, "clear_after_s": 10.0}
+FAST = {"body_lengths_per_s": 1.0, "for_s": 2.0, "clear_after_s": 10.0, "severity": "warning"}
+PERSON = {"allowed": ["06:00-20:00"], "for_s": 10.0, "severity": "warning", "clear_after_s": 60.0}
+ABSENT = {"active": [], "for_s": 100.0, "severity": "info", "clear_after_s": 5.0}
+
+
+def story(*events: Event, unseen: list[tuple[float, float]] | None = None, allowed: bool = False) -> Story:
+    def faster_than(_limit: float) -> list[Event]:
+        return [event for event in events if event.kind == "bolting"]
+
+    return Story(1000.0, ["Luna", "Nero"], events, unseen or [], faster_than, lambda _hours, _t: allowed)
+
+
+def lying(start: float, end: float, who: str = "Luna") -> Event:
+    return Event("lying", who, start, end)
+
+
+def due(rules: Mapping[str, Mapping[str, object]], told: Story) -> list[tuple[str, float, bool]]:
+    return [(one.severity, one.due, one.sure) for one in due_alerts(told, rules)]
+
+
+def test_spans() -> None:
+    assert merged([(5, 6), (0, 1), (1.5, 3)], 1.0) == [(0, 3), (5, 6)]
+    assert without([(0, 10)], [(2, 3), (9, 12)]) == [(0, 2), (3, 9)]
+    assert reached_at([(0, 2), (3, 9)], 4) == 5
+
+
+def test_lying_is_due_at_each_of_its_levels() -> None:
+    assert due({"lying": LYING}, story(lying(10, 300))) == [("info", 70, True), ("warning", 130, True)]
+
+
+def test_lying_that_ends_near_its_limit_may_or_may_not_be_told() -> None:
+    assert due({"lying": LYING}, story(lying(10, 80))) == [("info", 70, False)]
+    assert due({"lying": LYING}, story(lying(10, 40))) == []
+
+
+def test_a_short_rise_does_not_end_lying_and_a_long_one_does() -> None:
+    assert due({"lying": LYING}, story(lying(0, 50), lying(70, 110))) == [("info", 80, True)]
+    assert due({"lying": LYING}, story(lying(0, 44), lying(84, 120))) == []
+
+
+def test_each_horse_lies_for_itself() -> None:
+    both = story(lying(0, 100), lying(20, 120, "Nero"))
+    assert due({"lying": LYING}, both) == [("info", 60, True), ("info", 80, True)]
+
+
+def test_time_that_nobody_saw_does_not_count() -> None:
+    assert due({"lying": LYING}, story(lying(0, 120), unseen=[(30, 50)])) == [("info", 80, True)]
+
+
+def test_a_silent_camera_is_due() -> None:
+    silent = story(Event("silent", "", 100, 160), unseen=[(100, 160)])
+    assert due({"camera_blind": BLIND}, silent) == [("warning", 130, True)]
+
+
+def test_a_bolting_horse_is_due() -> None:
+    bolting = story(Event("bolting", "Luna", 100, 120))
+    assert due({"too_fast": FAST}, bolting) == [("warning", 102, True)]
+
+
+def test_persons_are_due_outside_of_their_hours() -> None:
+    visit = Event("person", "groom", 100, 160)
+    assert due({"person": PERSON}, story(visit)) == [("warning", 110, True)]
+    assert due({"person": PERSON}, story(visit, allowed=True)) == []
+
+
+def test_a_place_is_empty_when_every_horse_has_left_it() -> None:
+    gone = Event("absent", "Luna", 100, 500)
+    assert due({"absent": ABSENT}, story(gone)) == []
+    assert due({"absent": ABSENT}, story(gone, Event("absent", "Nero", 200, 600))) == [("info", 300, True)]
+
+
+def test_rules_without_an_expectation_are_due_nothing() -> None:
+    assert due({"foaling": {}}, story(lying(0, 900))) == []
+
+
+def one_due(start: float = 0, at: float = 60, end: float = 100, *, sure: bool = True) -> Due:
+    return Due("lying", "info", start, at, end, sure)
+
+
+def test_what_comes_in_time_is_right_and_its_delay_counts_from_when_it_was_due() -> None:
+    score = compared([one_due()], [Told("lying", "info", 64)])["lying"]
+    assert (score.right, score.delays_s, score.missed, score.wrong) == (1, [4], [], [])
+    assert (score.precision, score.recall, score.delay_s(0.5)) == (1.0, 1.0, 4.0)
+
+
+@pytest.mark.parametrize("told", [Told("lying", "info", 20), Told("lying", "info", 200), Told("lying", "warning", 64)])
+def test_too_early_too_late_or_another_severity_is_wrong(told: Told) -> None:
+    score = compared([one_due()], [told])["lying"]
+    assert (score.right, score.missed, score.wrong) == (0, [one_due()], [told])
+    assert (score.precision, score.recall, score.delay_s(0.5)) == (0.0, 0.0, None)
+
+
+def test_the_same_told_twice_is_wrong_once() -> None:
+    score = compared([one_due()], [Told("lying", "info", 64), Told("lying", "info", 80)])["lying"]
+    assert (score.right, len(score.wrong)) == (1, 1)
+
+
+def test_what_may_or_may_not_come_counts_neither_way() -> None:
+    assert compared([one_due(sure=False)], [])["lying"].recall is None
+    assert compared([one_due(sure=False)], [Told("lying", "info", 64)])["lying"].precision is None
+
+
+def truth(visible: float = 1.0) -> Truth:
+    return Truth("Luna", "horse", (300.0, 200.0, 600.0, 400.0), visible, "standing", 0.0)
+
+
+def test_the_noise_of_a_moment_is_always_the_same() -> None:
+    one, other = NoisyDetector(960, 540, seed=1), NoisyDetector(960, 540, seed=1)
+    times = [0.0, 7.5, 3.2]
+    first = {t: one.boxes([truth()], Conditions(), t) for t in times}
+    for t in reversed(times):
+        again = other.boxes([truth()], Conditions(), t)
+        np.testing.assert_array_equal(first[t].xyxy, again.xyxy)
+        np.testing.assert_array_equal(first[t].confidence, again.confidence)
+    assert not np.array_equal(NoisyDetector(960, 540, seed=2).boxes([truth()], Conditions(), 0.0).xyxy, first[0.0].xyxy)
+
+
+def best(detector: NoisyDetector, visible: float, conditions: Conditions | None = None) -> list[float]:
+    found = [detector.boxes([truth(visible)], conditions or Conditions(), 0.2 * number) for number in range(600)]
+    return [float(boxes.confidence.max()) if len(boxes) else 0.0 for boxes in found]
+
+
+def test_noise_is_as_it_was_measured() -> None:
+    detector = NoisyDetector(960, 540, seed=5, flaws=Flaws(runs_per_min=0, false_per_h=0, wrong_class=0))
+    confidence = best(detector, 1.0)
+    assert np.mean(confidence) == pytest.approx(0.92, abs=0.005)
+    assert np.std(confidence) == pytest.approx(0.025, abs=0.005)
+    boxes = [detector.boxes([truth()], Conditions(), 0.2 * number) for number in range(600)]
+    lefts = [float(one.xyxy[one.confidence.argmax(), 0]) for one in boxes]
+    assert np.std(lefts) / 300 == pytest.approx(0.013, abs=0.002)
+
+
+def test_half_hidden_dark_or_dirty_is_worse_and_covered_is_nothing() -> None:
+    detector = NoisyDetector(960, 540, seed=5)
+    clear = np.array(best(detector, 1.0))
+    hidden = np.array(best(detector, 0.45))
+    assert (clear >= 0.25).mean() > 0.98
+    assert 0.3 < (hidden >= 0.25).mean() < 0.7
+    assert np.median(best(detector, 1.0, Conditions(light="infrared", dirt=0.5))) < 0.7
+    quiet = NoisyDetector(960, 540, seed=5, flaws=Flaws(false_per_h=0))
+    assert max(best(quiet, 1.0, Conditions(covered=True))) == 0.0
+
+
+SHORT = """
+name = "short"
+seed = 4
+length_s = 150
+place = { kind = "box", seed = 1 }
+
+[[horses]]
+id = "Luna"
+acts = [
+  { from = 0, to = 10, does = "stands", at = [2, 2], facing = "right" },
+  { from = 10, to = 120, does = "lies_sternal" },
+]
+"""
+SCENARIOS = Path(__file__).resolve().parents[2] / "benchmarks" / "scenarios"
+RULES = "[rules.lying]\ninfo_after_s = 40\nwarning_after_s = 70\ncritical_after_s = {critical}\n"
+
+
+def test_silences_are_told_as_often_as_beat_does() -> None:
+    assert SWEEP_S == SWEEP_EVERY_S
+
+
+def test_a_short_night_through_the_real_pipeline() -> None:
+    settings = Settings(rules={"lying": {"info_after_s": 40, "warning_after_s": 70, "critical_after_s": False}})
+    outcome = Rehearsal(settings, fps=2).play(Night(read_scenario(SHORT, "short"), restarts=(30.0,)))
+    score = outcome.scores["lying"]
+    assert (score.right, score.missed, score.wrong) == (2, [], [])
+    assert 0 <= min(score.delays_s) <= max(score.delays_s) < 8
+    assert [one.severity for one in outcome.told] == ["info", "warning"]
+
+
+def test_the_command_writes_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, story_file, figures = tmp_path / "fbtasks.toml", tmp_path / "short.toml", tmp_path / "score.json"
+    config.write_text(RULES.format(critical="false"))
+    story_file.write_text(SHORT)
+    monkeypatch.setenv("FBTASKS_CONFIG", str(config))
+    found = CliRunner().invoke(command, ["--scenario", str(story_file), "--json", str(figures)], catch_exceptions=False)
+    assert found.exit_code == 0
+    told = json.loads(figures.read_text())
+    assert told["rules"]["lying"]["right"] == 2
+    assert told["rules"]["lying"]["recall"] == 1.0
+    assert table(told) in found.output
+
+
+def test_a_scenario_for_measuring_detectors_can_be_scored() -> None:
+    found = CliRunner().invoke(command, ["--scenario", str(SCENARIOS / "two-horses-crossing.toml")])
+    assert found.exit_code == 0, found.output
+    assert "two-horses-crossing" not in found.output, "no faults"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--model", __file__], "add --pixels"),
+        (["--pixels", "--model", "no.onnx"], "does not exist"),
+        (["--json", "no/score.json"], "there is no folder no: make it first"),
+        (["--faster", "101"], "is not in the range"),
+    ],
+)
+def test_wrong_options_are_refused_before_anything_is_played(options: list[str], said: str) -> None:
+    found = CliRunner().invoke(command, options)
+    assert found.exit_code == 2
+    assert said in found.output
+
+
+def test_a_frozen_picture_is_as_old_as_its_light() -> None:
+    story = """
+name = "frozen"
+length_s = 60
+place = { kind = "box" }
+disturbances = [{ what = "frozen", from = 10, to = 50 }]
+lights = [{ from = 20, to = 60, light = "infrared" }]
+"""
+    timeline = Timeline(read_scenario(story, "frozen"))
+    assert View.at(timeline, 30) == View.at(timeline, 10)
+    assert View.at(timeline, 50) != View.at(timeline, 10)
+
+
+def test_a_rule_that_tells_too_early_is_found_out() -> None:
+    """The score itself must be able to fail: the rules told are not those that were expected."""
+    outcome = Rehearsal(Settings(rules={"lying": {"info_after_s": 40}}), fps=2).play(Night(find_scenario("box-1"), ()))
+    assert outcome.scores["lying"].right == 1
+    score = compared([one_due(at=200, end=300)], outcome.told)["lying"]
+    assert (len(score.missed), len(score.wrong)) == (1, 1)
+    assert report([outcome], seed=0, fps=2)["quiet_night_alerts"] == 0

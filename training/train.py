@@ -1,0 +1,381 @@
+"""Trains the detector: `python -m training.train --out FOLDER`.
+
+With `--start` an earlier network goes on learning, and is shown again and again pictures of nobody in which it saw
+somebody.
+"""
+
+import argparse
+import copy
+import sys
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from math import cos, pi
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+
+import numpy as np
+import torch
+from torch import Tensor, distributed, nn
+
+from training.augment import Example, example
+from training.export import export
+from training.labels import NAMES
+from training.loss import loss
+from training.network import Network
+from training.picture_set import picture_set
+from training.pictures import Labelled
+from training.targets import Truths
+
+Shape = tuple[int, int]
+
+_STAGES: tuple[tuple[float, tuple[Shape, ...], float], ...] = (
+    (0.6, (*[(256, 448)] * 5, (448, 448)), 0.5),
+    (0.93, (*[(384, 640)] * 5, (640, 640)), 0.4),
+    (1.0, (*[(384, 640)] * 5, (640, 640)), 0.0),
+)
+"""Up to which share of the time: heights and widths of the input to draw from, and which share of pictures is changed.
+
+Small pictures first: they teach the shapes at twice the speed.
+"""
+_LAST_RATE = 2e-5
+_WARM_UP = 200
+"""Steps in which the rate rises."""
+_DECAY = 0.05
+_CLIP = 10.0
+_AVERAGE = 0.999
+"""Share of the old weights that the averaged ones keep at each step."""
+_AHEAD = 3
+"""Batches that are made while one is learnt from."""
+_REPORT_EVERY_S = 20.0
+_SAVE_EVERY_S = 240.0
+
+_HARD = 0.05
+"""Confidence from which a network that was started from sees somebody where nobody is."""
+_HARD_TIMES = 5
+"""Such a picture is shown so many times as often as the others."""
+
+PICTURES, EMPTY, CHECKPOINT = "pictures", "empty", "network.pt"
+"""Names in the task's folder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What is trained, on what, and for how long; see the command's help.
+
+    Attributes:
+        hard: numbers of the empty pictures that are hard for `start`.
+    """
+
+    out: Path
+    start: Path | None
+    empty: int
+    rate: float
+    minutes: float
+    pictures: int
+    batch: int
+    processes: int
+    seed: int
+    hard: tuple[int, ...] = ()
+
+    def in_words(self) -> str:
+        """For the model's metadata."""
+        drawn = f"{self.pictures:,} pictures drawn by fbtasks.sim"
+        minutes = f"{self.minutes:g} minutes"
+        if self.start is not None:
+            drawn += f" and {len(self.hard)} hard ones of {self.empty:,} empty ones"
+            minutes += " after an earlier training"
+        return f"{drawn}, {self.processes} cores of a CPU, {minutes}"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pictures float32 `[B, 3, H, W]`, 0 to 1, and what is true in them."""
+
+    pictures: Tensor
+    truths: Truths
+
+
+def batch_of(examples: list[Example]) -> Batch:
+    """All examples together; they have one size."""
+    pixels = torch.from_numpy(np.stack([example.pixels for example in examples]))
+    most = max(1, *(len(example.label) for example in examples))
+    xyxy = torch.zeros(len(examples), most, 4)
+    label = torch.full((len(examples), most), -1)
+    ignored = torch.zeros(len(examples), most, dtype=torch.bool)
+    for row, one in enumerate(examples):
+        count = len(one.label)
+        xyxy[row, :count] = torch.from_numpy(one.xyxy)
+        label[row, :count] = torch.from_numpy(one.label)
+        ignored[row, :count] = torch.from_numpy(one.ignored)
+    # A view of bytes that lie picture by picture and channels last, as the convolutions want them.
+    return Batch(pixels.permute(0, 3, 1, 2).float() / 255, Truths(xyxy, label, ignored))
+
+
+class Clock:
+    """How much of the training time is over.
+
+    Args:
+        minutes: of all of it.
+    """
+
+    def __init__(self, minutes: float) -> None:
+        self._start = monotonic()
+        self._seconds = 60 * minutes
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return monotonic() - self._start
+
+    @property
+    def share(self) -> float:
+        """0 at the start, 1 at the end."""
+        return min(1.0, self.seconds / self._seconds)
+
+
+def batches(
+    pictures: Sequence[Labelled], numbers: Sequence[int], size: int, seed: int, clock: Clock, *, grown: bool
+) -> Iterator[Batch]:
+    """Batches without end, made by a thread while the network learns from the ones before.
+
+    Args:
+        pictures: to choose from.
+        numbers: of the pictures in one round.
+        size: pictures in a batch.
+        seed: of the order and of all changes.
+        clock: tells the stage.
+        grown: the network has learnt the shapes: no small pictures.
+    """
+    first = 1 if grown else 0
+    order, draw = (np.random.default_rng([seed, use]) for use in range(2))
+
+    def made(chosen: list[int]) -> Batch:
+        _, shapes, strength = next(stage for stage in _STAGES[first:] if clock.share <= stage[0])
+        height, width = shapes[draw.integers(len(shapes))]
+        return batch_of([example(pictures[number], height, width, draw, strength) for number in chosen])
+
+    # One thread, and random numbers of its own, so that they are drawn in the same order every time.
+    with ThreadPoolExecutor(max_workers=1) as maker:
+        coming: deque[Future[Batch]] = deque()
+        for chosen in _chosen(numbers, size, order):
+            coming.append(maker.submit(made, chosen))
+            if len(coming) > _AHEAD:
+                yield coming.popleft().result()
+
+
+def _chosen(numbers: Sequence[int], size: int, draw: np.random.Generator) -> Iterator[list[int]]:
+    """Numbers of the pictures of each batch; all of a round before any of the next."""
+    while True:
+        mixed = draw.permutation(np.asarray(numbers))
+        for start in range(0, len(mixed) - size + 1, size):
+            yield [int(number) for number in mixed[start : start + size]]
+
+
+class Average:
+    """A network whose weights are the running average of another's: steadier than its last ones."""
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = copy.deepcopy(network).eval()
+        self._steps = 0
+
+    def follow(self, network: nn.Module) -> None:
+        """Take a step towards the network's weights; longer ones at first."""
+        self._steps += 1
+        keep = min(_AVERAGE, (1 + self._steps) / (10 + self._steps))
+        for own, other in zip(self.network.state_dict().values(), network.state_dict().values(), strict=True):
+            if own.is_floating_point():
+                own.lerp_(other, 1 - keep)
+
+
+def learning_rate(highest: float, step: int, share: float) -> float:
+    """Rises from nothing, then falls along a cosine."""
+    fallen = _LAST_RATE + (highest - _LAST_RATE) * (1 + cos(pi * share)) / 2
+    return fallen * min(1.0, (step + 1) / _WARM_UP)
+
+
+class Learner:
+    """One of the processes that train the same network, each on pictures of its own.
+
+    Several with one thread each learn faster than one with several: nothing waits but once for each step.
+
+    Args:
+        task: what to learn.
+        rank: number of the process.
+    """
+
+    def __init__(self, task: Task, rank: int) -> None:
+        torch.set_num_threads(1)
+        torch.manual_seed(task.seed)
+        self.task = task
+        self.rank = rank
+        network = Network(len(NAMES)) if task.start is None else _loaded(task.start)
+        self.network = network.to(memory_format=torch.channels_last).train()
+        self.average = Average(self.network)
+        self.optimizer = torch.optim.AdamW(_groups(self.network), lr=task.rate)
+        self.clock = Clock(task.minutes)
+        self.progress = Progress(self.clock, task.batch * task.processes)
+
+    def run(self) -> None:
+        """Learn until the time is over."""
+        pictures, numbers = self._lesson()
+        seed, grown = self.task.seed + self.rank, self.task.start is not None
+        for step, batch in enumerate(batches(pictures, numbers, self.task.batch, seed, self.clock, grown=grown)):
+            share = self._step(step, batch)
+            if self.rank == 0:
+                self.average.follow(self.network)
+                if self.progress.saving_is_due():
+                    self.save()
+            if share >= 1:
+                break
+        if self.rank == 0:
+            self.save()
+
+    def save(self) -> None:
+        """Keep the averaged network."""
+        torch.save(self.average.network.state_dict(), self.task.out / CHECKPOINT)
+
+    def _lesson(self) -> tuple[Sequence[Labelled], list[int]]:
+        """The pictures, and the numbers of those that are shown in one round."""
+        task = self.task
+        pictures = picture_set(task.out / PICTURES, task.pictures, task.processes)
+        if task.start is None:
+            return pictures, [*range(len(pictures))]
+        both = pictures + picture_set(task.out / EMPTY, task.empty, task.processes, empty=True)
+        return both, [*range(len(pictures)), *(len(pictures) + number for number in task.hard * _HARD_TIMES)]
+
+    def _step(self, step: int, batch: Batch) -> float:
+        """Learn from one batch of each process; returns how much of the time is over."""
+        with torch.autocast("cpu", torch.bfloat16):
+            scores, boxes, cells = self.network(batch.pictures)
+        score_loss, box_loss = loss(scores, boxes, cells, batch.truths)
+        self.optimizer.zero_grad()
+        (score_loss + box_loss).backward()
+        share = self._agree()
+        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.task.rate, step, share)
+        self.optimizer.step()
+        if self.rank == 0:
+            self.progress.step(score_loss.item(), box_loss.item())
+        return share
+
+    def _agree(self) -> float:
+        """Take the mean of all processes' gradients, and of how much of their time is over, so that they stay alike."""
+        gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
+        together = torch.cat([torch.tensor([self.clock.share]), *(gradient.flatten() for gradient in gradients)])
+        distributed.all_reduce(together)
+        together /= self.task.processes
+        parts = together[1:].split([gradient.numel() for gradient in gradients])
+        for gradient, part in zip(gradients, parts, strict=True):
+            gradient.copy_(part.view_as(gradient))
+        return float(together[0])
+
+
+class Progress:
+    """Says now and then how it goes.
+
+    Args:
+        clock: of the training.
+        pictures: in one step.
+    """
+
+    def __init__(self, clock: Clock, pictures: int) -> None:
+        self._clock = clock
+        self._pictures = pictures
+        self._steps = 0
+        self._losses: list[tuple[float, float]] = []
+        self._reported = self._saved = 0.0
+
+    def step(self, score_loss: float, box_loss: float) -> None:
+        """A step was taken."""
+        self._steps += 1
+        self._losses.append((score_loss, box_loss))
+        seconds = self._clock.seconds - self._reported
+        if seconds < _REPORT_EVERY_S:
+            return
+        scores, boxes = np.mean(self._losses, axis=0)
+        speed = len(self._losses) * self._pictures / seconds
+        sys.stderr.write(
+            f"{self._clock.seconds:5.0f} s, step {self._steps}: scores {scores:.3f}, boxes {boxes:.3f}, "
+            f"{speed:.0f} pictures/s\n"
+        )
+        sys.stderr.flush()
+        self._reported = self._clock.seconds
+        self._losses = []
+
+    def saving_is_due(self) -> bool:
+        """Every few minutes."""
+        if self._clock.seconds - self._saved < _SAVE_EVERY_S:
+            return False
+        self._saved = self._clock.seconds
+        return True
+
+
+def _groups(network: Network) -> list[dict[str, object]]:
+    """Weights decay, biases and norms do not."""
+    weights = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    return [{"params": weights, "weight_decay": _DECAY}, {"params": others, "weight_decay": 0.0}]
+
+
+def _learn(rank: int, task: Task, meeting: str) -> None:
+    """What each process does."""
+    distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=task.processes)
+    Learner(task, rank).run()
+    distributed.destroy_process_group()
+
+
+def _loaded(checkpoint: Path) -> Network:
+    network = Network(len(NAMES))
+    network.load_state_dict(torch.load(checkpoint, weights_only=True))
+    network.eval()
+    return network
+
+
+def hard_ones(network: Network, pictures: Sequence[Labelled]) -> tuple[int, ...]:
+    """Numbers of those pictures of nobody in which the network sees somebody."""
+    found = []
+    with torch.inference_mode():
+        for number, picture in enumerate(pictures):
+            pixels = torch.from_numpy(picture.pixels()).permute(2, 0, 1)[None].float() / 255
+            scores, _, _ = network(pixels)
+            if scores.max().sigmoid() > _HARD:
+                found.append(number)
+    return tuple(found)
+
+
+def train(task: Task) -> tuple[Network, Task]:
+    """The averaged network after its time, and the task as it was done; the network is kept on the way too."""
+    task.out.mkdir(parents=True, exist_ok=True)
+    picture_set(task.out / PICTURES, task.pictures, task.processes)
+    if task.start is not None:
+        empty = picture_set(task.out / EMPTY, task.empty, task.processes, empty=True)
+        task = replace(task, hard=hard_ones(_loaded(task.start), empty))
+        sys.stderr.write(f"{len(task.hard)} of {len(empty)} empty pictures are hard\n")
+    with TemporaryDirectory() as folder:
+        torch.multiprocessing.spawn(_learn, (task, str(Path(folder) / "meeting")), task.processes)
+    return _loaded(task.out / CHECKPOINT), task
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="folder for pictures, checkpoint and model")
+    parser.add_argument("--start", type=Path, help="checkpoint of an earlier training to go on from")
+    parser.add_argument("--empty", type=int, default=2400, help="empty pictures to find hard ones in, with --start")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest rate of learning")
+    parser.add_argument("--minutes", type=float, default=46.0, help="of training, after the pictures are drawn")
+    parser.add_argument("--pictures", type=int, default=10_200, help="in the training set")
+    parser.add_argument("--batch", type=int, default=8, help="pictures of each process in one step")
+    parser.add_argument("--processes", type=int, default=2, help="with one thread each")
+    parser.add_argument("--seed", type=int, default=1)
+    network, done = train(Task(**vars(parser.parse_args())))
+    export(network, done.out / "demo_model.onnx", datetime.now(UTC).date(), done.in_words())
+
+
+if __name__ == "__main__":
+    main()
