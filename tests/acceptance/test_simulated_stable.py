@@ -66,7 +66,7 @@ def test_a_horse_that_lies_is_told_of_once_and_one_that_stands_is_not(
     )
     running = stable.start_all()
 
-    wait_until(lambda: len(backend.requests) >= 2, 150, "the alert and its clear")
+    wait_until(lambda: bool(listener.hear()) and len(backend.requests) >= 2, 150, "the alert and its clear")
 
     raised, cleared = (request.json for request in backend.requests)
     assert [raised["event"], cleared["event"]] == ["raised", "cleared"]
