@@ -209,7 +209,7 @@ def test_the_demonstration_tells_its_four_stories() -> None:
     assert 18 < lying.start < 26
     assert 148 < lying.end < 155
     (bolting,) = stories["paddock"].events()
-    assert (bolting.kind, bolting.start, bolting.end) == ("bolting", 70, 95)
+    assert (bolting.kind, bolting.start, bolting.end) == ("bolting", 70, 86)
     (visit,) = stories["box-2"].events()
     assert visit.kind == "person"
     assert 105 < visit.start < 115
