@@ -130,14 +130,14 @@ def test_a_worker_whose_engine_hangs_says_so_and_is_replaced(
         supervisor.start(stop)
         watching = threads.submit(supervisor.watch, stop)
         try:
-            wait_until(two_hung, 200, "two workers that hung")
+            wait_until(two_hung, 60, "two workers that hung")
         finally:
             stop.set()
             watching.result(10.0)
             supervisor.stop()
     for told in hung():
         assert "pictures has not ended after" in str(told.facts["hung"])
-        assert told.counters["results"] >= 1
+        assert told.counters["results"] >= 2
         assert told.counters["frames_lost"] >= 1
         assert told.counters["frames_taken"] == sum(told.counters.get(name, 0) for name in (*FINISHED, "frames_lost"))
     assert f"infer ended with exit code {EXIT_HUNG}; starting again" in caplog.text
