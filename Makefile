@@ -8,7 +8,6 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 INSTALLED := $(VENV)/.installed
-CODE := fbtasks tests
 ARGS ?=
 
 .PHONY: demo test check lint types imports format lock clean

@@ -25,6 +25,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import monotonic, time
@@ -193,7 +194,7 @@ class Bench:
             queue.take(count, 1.0)
 
         return {
-            f"batches of {count}": {"frames_per_s": self._rate(lambda count=count: there_and_back(count), count)}  # type: ignore[misc]
+            f"batches of {count}": {"frames_per_s": self._rate(partial(there_and_back, count), count)}
             for count in self._plan.batches
         }
 

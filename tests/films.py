@@ -61,7 +61,7 @@ class Numbered:
             if self.noted_in is not None:
                 with self.noted_in.open("a") as file:
                     file.write(f"{number}\n")
-            time.sleep(self.drawing_s)
+            time.sleep(self.drawing_s)  # the slow machine that a test asks for; no test waits by it
             return numbered_picture(number, size)
 
         return shoot

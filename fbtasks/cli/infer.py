@@ -79,21 +79,13 @@ def open_engines(settings: Settings) -> "Engines":
         ConfigError: no model is set, or it is not in the list.
         EngineError: the model or the provider cannot be used here.
     """
-    from fbtasks.gpu.engine import open_engine
+    from fbtasks.cli.engine import engine_of
     from fbtasks.gpu.engines import Engines
-    from fbtasks.gpu.model import prepare
 
-    gpu, file, cache = settings.gpu, model_file(settings), settings.data_dir / "models"
+    gpu, file = settings.gpu, model_file(settings)
 
     def opened(width: int, height: int, provider: "Provider | Literal['auto']") -> "Engine":
-        engine = open_engine(
-            prepare(file, cache, top_k=gpu.candidates, input_size=(width, height)),
-            provider=provider,
-            max_batch=gpu.max_batch,
-            threads=gpu.threads,
-            precision=gpu.precision,
-            cache_dir=cache,
-        )
+        engine = engine_of(settings, file, (width, height), provider=provider, max_batch=gpu.max_batch)
         engine.warm_up()
         return engine
 

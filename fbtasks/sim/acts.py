@@ -4,6 +4,7 @@ What a horse does between the lines of its story (a look around, a step while gr
 to chance, and the chance to the seed.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -121,7 +122,7 @@ def person_actor(scenario: Scenario, place: Place, index: int, where: Callable[[
     return _PersonPlayer(scenario, place, person, free, where).play()
 
 
-class _Player:
+class _Player(ABC):
     """Plays the acts of one actor into a motion."""
 
     gait: Gait
@@ -161,9 +162,9 @@ class _Player:
             filled.append(self.idle(until, self.scenario.length_s))
         return filled
 
+    @abstractmethod
     def idle(self, start: float, end: float) -> Act:
         """What it does outside of its acts."""
-        raise NotImplementedError
 
     def first(self, act: Act) -> dict[str, float]:
         """The row of the motion with which the story begins."""
@@ -217,9 +218,9 @@ class _Player:
     def do(self, act: Act) -> None:
         getattr(self, act.does)(act)
 
+    @abstractmethod
     def to_feet(self) -> None:
         """Be upright, fit to go."""
-        raise NotImplementedError
 
     def closes(self) -> None:
         if not self.scenario.loops:

@@ -8,12 +8,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from fbtasks.cli.engine import engine_of
 from fbtasks.cli.infer import model_file
 from fbtasks.detections import BatchCandidates
 from fbtasks.errors import ConfigError, ProviderUnavailable
-from fbtasks.gpu.engine import LADDER, Engine, Provider, open_engine
+from fbtasks.gpu.engine import LADDER, Engine, Provider
 from fbtasks.gpu.fixed_engine import fixed_engine
-from fbtasks.gpu.model import PreparedModel, prepare
+from fbtasks.gpu.model import PreparedModel
 from fbtasks.settings import Settings
 
 FIXED = "fixed:"
@@ -86,7 +87,7 @@ def rate(runs: list[Run]) -> float:
 
 
 def opener(settings: Settings, size: tuple[int, int]) -> Callable[[str], Engine]:
-    """What opens a warm engine by its name; the model is prepared once, when the first engine needs it.
+    """What opens a warm engine by its name.
 
     Args:
         settings: the model and how it is run.
@@ -97,28 +98,14 @@ def opener(settings: Settings, size: tuple[int, int]) -> Callable[[str], Engine]
         EngineError: the model or the provider cannot be used here.
     """
     gpu = settings.gpu
-    cache = settings.data_dir / "models"
-    prepared: list[PreparedModel] = []
-
-    def model() -> PreparedModel:
-        if gpu.model is None:
-            raise ConfigError(f"gpu.model is not set: name an ONNX export with --model, or take --engine {FIXED}20ms")
-        if not prepared:
-            prepared.append(prepare(model_file(settings), cache, top_k=gpu.candidates, input_size=size))
-        return prepared[0]
 
     def opened(name: str) -> Engine:
         if name.startswith(FIXED):
             return fixed_engine(name, gpu.max_batch, input_size=size, candidates=gpu.candidates)
         provider = _provider(name)
-        engine = open_engine(
-            model(),
-            provider=provider,
-            max_batch=gpu.max_batch,
-            threads=gpu.threads,
-            precision=gpu.precision,
-            cache_dir=cache,
-        )
+        if gpu.model is None:
+            raise ConfigError(f"gpu.model is not set: name an ONNX export with --model, or take --engine {FIXED}20ms")
+        engine = engine_of(settings, model_file(settings), size, provider=provider, max_batch=gpu.max_batch)
         engine.warm_up()
         return engine
 

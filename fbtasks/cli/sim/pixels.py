@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fbtasks.cli.engine import engine_of
 from fbtasks.detections import Boxes
 from fbtasks.frame import tight_input
-from fbtasks.gpu.engine import Engine, open_engine
-from fbtasks.gpu.model import prepare
+from fbtasks.gpu.engine import Engine
 from fbtasks.gpu.preprocess import decode_into
 from fbtasks.producer.encoder import Encoder
 from fbtasks.settings import Settings
@@ -39,15 +39,8 @@ class Pixels:
             EngineError: the model or the provider cannot be used here.
         """
         if size not in self._engines:
-            gpu, cache = self.settings.gpu, self.settings.data_dir / "models"
-            self._engines[size] = open_engine(
-                prepare(self.model, cache, top_k=gpu.candidates, input_size=size),
-                provider=gpu.provider,
-                max_batch=1,
-                threads=gpu.threads,
-                precision=gpu.precision,
-                cache_dir=cache,
-            )
+            provider = self.settings.gpu.provider
+            self._engines[size] = engine_of(self.settings, self.model, size, provider=provider, max_batch=1)
         return self._engines[size]
 
 
