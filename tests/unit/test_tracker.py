@@ -255,3 +255,16 @@ def test_smooth_motion_has_the_same_identities_at_any_frame_rate(left: float, ri
             rear, front = box(400 + left * at, 100), box(400 + right * at, 300 + apart)
             run(tracks, [rear, front], at)
         assert [(track.id, track.sighting.xyxy[1]) for track in tracks.alive] == [(1, 100), (2, 300 + apart)]
+
+
+def test_a_horse_that_bolts_keeps_its_id_where_it_turns() -> None:
+    """Boxes of a simulated horse at 5 pictures a second: it comes from the right, turns at the fence, and goes back."""
+    way = [
+        (330, 130, 426, 199), (290, 128, 388, 197), (250, 127, 350, 196), (215, 128, 316, 196), (179, 130, 280, 196),
+        (144, 134, 248, 200), (108, 137, 217, 204), (73, 141, 186, 209), (46, 149, 160, 219), (42, 157, 136, 236),
+        (63, 162, 111, 237), (66, 169, 116, 254), (69, 175, 158, 254), (93, 181, 211, 268), (120, 176, 258, 284),
+        (159, 184, 314, 281), (203, 178, 361, 287),
+    ]  # fmt: skip
+    tracks = Tracks()
+    seen = [run(tracks, [Sighting(xyxy, 0.9, "animal", "horse")], index / 5) for index, xyxy in enumerate(way)]
+    assert seen == [[1]] * len(way)
