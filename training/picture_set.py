@@ -43,7 +43,7 @@ def picture_set(folder: Path, count: int, processes: int, *, empty: bool = False
     """So many pictures of the training's places; those that are in the folder already are not drawn again.
 
     Args:
-        empty: with nobody in them, each of another place.
+        empty: with nobody in them, each of another place, most of them cluttered.
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{number:03}.npz" for number in range(-(-count // _PART))]
@@ -60,5 +60,5 @@ def _draw(path: Path, number: int) -> None:
 
 
 def _draw_empty(path: Path, number: int) -> None:
-    of_nobody = views(_PART, EMPTY_TRAINING + number * _PART, empty=1.0, per_place=1)
+    of_nobody = views(_PART, EMPTY_TRAINING + number * _PART, empty=1.0, per_place=1, cluttered=True)
     write_part(path, (view.labelled() for view in of_nobody))

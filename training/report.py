@@ -36,14 +36,16 @@ class Measured:
 
     Attributes:
         figures: by what the pictures are.
-        empty: pictures with nobody in them.
-        false: boxes in these, by the confidence from which they are counted.
+        empty: pictures of each kind with nobody in them.
+        least_sure: confidences from which boxes in these are counted.
+        false: how many there are, for each of these confidences, by what the pictures are.
         speeds: milliseconds of one picture, by height of the input and threads.
     """
 
     figures: dict[str, Figures]
     empty: int
-    false: dict[float, int]
+    least_sure: tuple[float, ...]
+    false: dict[str, list[int]]
     speeds: dict[tuple[int, int], float]
 
 
@@ -65,8 +67,7 @@ def report(path: Path, measured: Measured) -> str:
         training=metadata["training"],
         licence=metadata["license"],
         precision="\n".join(_precision(measured.figures)),
-        empty=measured.empty,
-        false=", ".join(f"{count} from a confidence of {least:g}" for least, count in measured.false.items()),
+        false="\n".join(_false(measured)),
         speeds="\n".join(_speeds(measured.speeds)),
     )
 
@@ -77,6 +78,13 @@ def _precision(figures: dict[str, Figures]) -> Iterator[str]:
     for name, one in figures.items():
         cells = [_cell(one.ap50[label], one.ap[label], one.wanted[label]) for label in NAMES]
         yield f"| {name} | {one.pictures} | {' | '.join(cells)} |"
+
+
+def _false(measured: Measured) -> Iterator[str]:
+    yield f"| boxes in {measured.empty} pictures of | {' | '.join(f'from {one:g}' for one in measured.least_sure)} |"
+    yield "|---|" + "---:|" * len(measured.least_sure)
+    for name, counts in measured.false.items():
+        yield f"| {name} | {' | '.join(map(str, counts))} |"
 
 
 def _cell(ap50: float, ap: float, wanted: int) -> str:

@@ -30,11 +30,14 @@ TRAINING, EMPTY_TRAINING, HELD_OUT = 1_000_000, 1_500_000, 2_000_000
 
 _PER_PLACE = 8
 """Pictures of one place in one light: drawing what stands still costs far more than what moves."""
+_PER_STALL = 4
 _KINDS: dict[PlaceKind, float] = {"box": 0.5, "aisle": 0.2, "paddock": 0.3}
 _CAMERAS = {(960, 540): 0.5, (640, 360): 0.2, (1280, 720): 0.1, (640, 480): 0.08, (800, 600): 0.07, (480, 480): 0.05}
 _LIGHTS: dict[Light, float] = {"day": 0.45, "dusk": 0.2, "infrared": 0.35}
 _EMPTY = 0.18
 """Share of pictures with nobody in them."""
+_CLUTTER = {1: 0.3, 3: 0.4, 6: 0.3}
+"""How much stands about in a cluttered place: one thing before another looks like somebody soonest."""
 _AT_BORDER = 0.25
 """Share of horses and persons who may be anywhere, also half outside of the place."""
 _HORSES = {0: 0.08, 1: 0.58, 2: 0.25, 3: 0.09}
@@ -76,7 +79,23 @@ class View:
         return labelled(picture, truths, tight=tight, least_visible=least_visible)
 
 
-def views(count: int, first_seed: int, *, empty: float = _EMPTY, per_place: int = _PER_PLACE) -> Iterator[View]:
+def empty_stalls(count: int, first_seed: int) -> Iterator[View]:
+    """Random views of boxes with nobody in them, from where the camera usually hangs; the same for the same seed.
+
+    Args:
+        count: how many.
+        first_seed: each box takes one.
+    """
+    for start in range(0, count, _PER_STALL):
+        draw = np.random.default_rng(first_seed + start)
+        scene, usual = Scene(place("box", first_seed + start), *_pick(draw, _CAMERAS)), _light(draw)
+        for moment in range(min(_PER_STALL, count - start)):
+            yield View(scene, [], _suffering(usual, draw), moment)
+
+
+def views(
+    count: int, first_seed: int, *, empty: float = _EMPTY, per_place: int = _PER_PLACE, cluttered: bool = False
+) -> Iterator[View]:
     """Random views, the same for the same seed.
 
     Args:
@@ -84,12 +103,14 @@ def views(count: int, first_seed: int, *, empty: float = _EMPTY, per_place: int 
         first_seed: `TRAINING` or `HELD_OUT`, or more for another part of the set; each place takes one.
         empty: share of those with nobody in them.
         per_place: pictures of one place.
+        cluttered: more than usual stands about in most places.
     """
     for start in range(0, count, per_place):
         seed = first_seed + start // per_place
         draw = np.random.default_rng(seed)
         where = place(_pick(draw, _KINDS), seed)
         where = _moved(where, draw) if draw.random() >= 0.5 else where
+        where = replace(where, clutter=_pick(draw, _CLUTTER)) if cluttered else where
         scene = Scene(where, *_pick(draw, _CAMERAS))
         usual = _light(draw)
         for moment in range(min(per_place, count - start)):

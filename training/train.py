@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from math import cos, pi
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -37,7 +38,7 @@ _STAGES: tuple[tuple[float, tuple[Shape, ...], float], ...] = (
     (0.93, (*[(384, 640)] * 5, (640, 640)), 0.4),
     (1.0, (*[(384, 640)] * 5, (640, 640)), 0.0),
 )
-"""Up to which share of the time: heights and widths of the input to draw from, and which share of pictures is changed.
+"""Up to which share of the steps: heights and widths of the input to draw from, and which share of pictures is changed.
 
 Small pictures first: they teach the shapes at twice the speed.
 """
@@ -64,7 +65,7 @@ PICTURES, EMPTY, CHECKPOINT = "pictures", "empty", "network.pt"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is trained, on what, and for how long; see the command's help.
+    """What is trained, on what, and for how many steps; see the command's help.
 
     Attributes:
         hard: numbers of the empty pictures that are hard for `start`.
@@ -74,7 +75,7 @@ class Task:
     start: Path | None
     empty: int
     rate: float
-    minutes: float
+    steps: int
     pictures: int
     batch: int
     processes: int
@@ -84,11 +85,11 @@ class Task:
     def in_words(self) -> str:
         """For the model's metadata."""
         drawn = f"{self.pictures:,} pictures drawn by fbtasks.sim"
-        minutes = f"{self.minutes:g} minutes"
+        steps = f"{self.steps:,} steps of {self.batch * self.processes} pictures"
         if self.start is not None:
-            drawn += f" and {len(self.hard)} hard ones of {self.empty:,} empty ones"
-            minutes += " after an earlier training"
-        return f"{drawn}, {self.processes} cores of a CPU, {minutes}"
+            drawn += f" and {len(self.hard):,} hard ones of {self.empty:,} empty ones"
+            steps += " after an earlier training"
+        return f"{drawn}, {steps}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,56 +116,36 @@ def batch_of(examples: list[Example]) -> Batch:
     return Batch(pixels.permute(0, 3, 1, 2).float() / 255, Truths(xyxy, label, ignored))
 
 
-class Clock:
-    """How much of the training time is over.
-
-    Args:
-        minutes: of all of it.
-    """
-
-    def __init__(self, minutes: float) -> None:
-        self._start = monotonic()
-        self._seconds = 60 * minutes
-
-    @property
-    def seconds(self) -> float:
-        """Since the start."""
-        return monotonic() - self._start
-
-    @property
-    def share(self) -> float:
-        """0 at the start, 1 at the end."""
-        return min(1.0, self.seconds / self._seconds)
-
-
 def batches(
-    pictures: Sequence[Labelled], numbers: Sequence[int], size: int, seed: int, clock: Clock, *, grown: bool
+    pictures: Sequence[Labelled], numbers: Sequence[int], size: int, seed: int, steps: int, *, grown: bool
 ) -> Iterator[Batch]:
-    """Batches without end, made by a thread while the network learns from the ones before.
+    """One batch for each step, made by a thread while the network learns from the ones before.
 
     Args:
         pictures: to choose from.
         numbers: of the pictures in one round.
         size: pictures in a batch.
         seed: of the order and of all changes.
-        clock: tells the stage.
+        steps: how many.
         grown: the network has learnt the shapes: no small pictures.
     """
     first = 1 if grown else 0
     order, draw = (np.random.default_rng([seed, use]) for use in range(2))
 
-    def made(chosen: list[int]) -> Batch:
-        _, shapes, strength = next(stage for stage in _STAGES[first:] if clock.share <= stage[0])
+    def made(step: int, chosen: list[int]) -> Batch:
+        _, shapes, strength = next(stage for stage in _STAGES[first:] if step < stage[0] * steps)
         height, width = shapes[draw.integers(len(shapes))]
         return batch_of([example(pictures[number], height, width, draw, strength) for number in chosen])
 
     # One thread, and random numbers of its own, so that they are drawn in the same order every time.
     with ThreadPoolExecutor(max_workers=1) as maker:
         coming: deque[Future[Batch]] = deque()
-        for chosen in _chosen(numbers, size, order):
-            coming.append(maker.submit(made, chosen))
+        for step, chosen in enumerate(islice(_chosen(numbers, size, order), steps)):
+            coming.append(maker.submit(made, step, chosen))
             if len(coming) > _AHEAD:
                 yield coming.popleft().result()
+        for batch in coming:
+            yield batch.result()
 
 
 def _chosen(numbers: Sequence[int], size: int, draw: np.random.Generator) -> Iterator[list[int]]:
@@ -191,9 +172,9 @@ class Average:
                 own.lerp_(other, 1 - keep)
 
 
-def learning_rate(highest: float, step: int, share: float) -> float:
+def learning_rate(highest: float, step: int, steps: int) -> float:
     """Rises from nothing, then falls along a cosine."""
-    fallen = _LAST_RATE + (highest - _LAST_RATE) * (1 + cos(pi * share)) / 2
+    fallen = _LAST_RATE + (highest - _LAST_RATE) * (1 + cos(pi * step / steps)) / 2
     return fallen * min(1.0, (step + 1) / _WARM_UP)
 
 
@@ -216,21 +197,20 @@ class Learner:
         self.network = network.to(memory_format=torch.channels_last).train()
         self.average = Average(self.network)
         self.optimizer = torch.optim.AdamW(_groups(self.network), lr=task.rate)
-        self.clock = Clock(task.minutes)
-        self.progress = Progress(self.clock, task.batch * task.processes)
+        self.progress = Progress(task.steps, task.batch * task.processes)
 
     def run(self) -> None:
-        """Learn until the time is over."""
+        """Take all steps."""
         pictures, numbers = self._lesson()
-        seed, grown = self.task.seed + self.rank, self.task.start is not None
-        for step, batch in enumerate(batches(pictures, numbers, self.task.batch, seed, self.clock, grown=grown)):
-            share = self._step(step, batch)
+        task, seed = self.task, self.task.seed + self.rank
+        for step, batch in enumerate(
+            batches(pictures, numbers, task.batch, seed, task.steps, grown=task.start is not None)
+        ):
+            self._step(step, batch)
             if self.rank == 0:
                 self.average.follow(self.network)
                 if self.progress.saving_is_due():
                     self.save()
-            if share >= 1:
-                break
         if self.rank == 0:
             self.save()
 
@@ -247,44 +227,42 @@ class Learner:
         both = pictures + picture_set(task.out / EMPTY, task.empty, task.processes, empty=True)
         return both, [*range(len(pictures)), *(len(pictures) + number for number in task.hard * _HARD_TIMES)]
 
-    def _step(self, step: int, batch: Batch) -> float:
-        """Learn from one batch of each process; returns how much of the time is over."""
+    def _step(self, step: int, batch: Batch) -> None:
+        """Learn from one batch of each process."""
         with torch.autocast("cpu", torch.bfloat16):
             scores, boxes, cells = self.network(batch.pictures)
         score_loss, box_loss = loss(scores, boxes, cells, batch.truths)
         self.optimizer.zero_grad()
         (score_loss + box_loss).backward()
-        share = self._agree()
+        self._agree()
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.task.rate, step, share)
+            group["lr"] = learning_rate(self.task.rate, step, self.task.steps)
         self.optimizer.step()
         if self.rank == 0:
             self.progress.step(score_loss.item(), box_loss.item())
-        return share
 
-    def _agree(self) -> float:
-        """Take the mean of all processes' gradients, and of how much of their time is over, so that they stay alike."""
+    def _agree(self) -> None:
+        """Take the mean of all processes' gradients, so that they stay alike."""
         gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
-        together = torch.cat([torch.tensor([self.clock.share]), *(gradient.flatten() for gradient in gradients)])
+        together = torch.cat([gradient.flatten() for gradient in gradients])
         distributed.all_reduce(together)
         together /= self.task.processes
-        parts = together[1:].split([gradient.numel() for gradient in gradients])
-        for gradient, part in zip(gradients, parts, strict=True):
+        for gradient, part in zip(gradients, together.split([one.numel() for one in gradients]), strict=True):
             gradient.copy_(part.view_as(gradient))
-        return float(together[0])
 
 
 class Progress:
     """Says now and then how it goes.
 
     Args:
-        clock: of the training.
+        steps: to take.
         pictures: in one step.
     """
 
-    def __init__(self, clock: Clock, pictures: int) -> None:
-        self._clock = clock
+    def __init__(self, steps: int, pictures: int) -> None:
+        self._start = monotonic()
+        self._all = steps
         self._pictures = pictures
         self._steps = 0
         self._losses: list[tuple[float, float]] = []
@@ -294,25 +272,27 @@ class Progress:
         """A step was taken."""
         self._steps += 1
         self._losses.append((score_loss, box_loss))
-        seconds = self._clock.seconds - self._reported
+        since_start = monotonic() - self._start
+        seconds = since_start - self._reported
         if seconds < _REPORT_EVERY_S:
             return
         scores, boxes = np.mean(self._losses, axis=0)
         speed = len(self._losses) * self._pictures / seconds
         sys.stderr.write(
-            f"{self._clock.seconds:5.0f} s, step {self._steps}: scores {scores:.3f}, boxes {boxes:.3f}, "
+            f"{since_start:5.0f} s, step {self._steps} of {self._all}: scores {scores:.3f}, boxes {boxes:.3f}, "
             f"{speed:.0f} pictures/s\n"
         )
         sys.stderr.flush()
-        self._reported = self._clock.seconds
+        self._reported = since_start
         self._losses = []
 
     def saving_is_due(self) -> bool:
         """Every few minutes."""
-        if self._clock.seconds - self._saved < _SAVE_EVERY_S:
-            return False
-        self._saved = self._clock.seconds
-        return True
+        since_start = monotonic() - self._start
+        due = since_start - self._saved >= _SAVE_EVERY_S
+        if due:
+            self._saved = since_start
+        return due
 
 
 def _groups(network: Network) -> list[dict[str, object]]:
@@ -349,7 +329,7 @@ def hard_ones(network: Network, pictures: Sequence[Labelled]) -> tuple[int, ...]
 
 
 def train(task: Task) -> tuple[Network, Task]:
-    """The averaged network after its time, and the task as it was done; the network is kept on the way too."""
+    """The averaged network after its steps, and the task as it was done; the network is kept on the way too."""
     task.out.mkdir(parents=True, exist_ok=True)
     picture_set(task.out / PICTURES, task.pictures, task.processes)
     if task.start is not None:
@@ -366,9 +346,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures, checkpoint and model")
     parser.add_argument("--start", type=Path, help="checkpoint of an earlier training to go on from")
-    parser.add_argument("--empty", type=int, default=2400, help="empty pictures to find hard ones in, with --start")
+    parser.add_argument("--empty", type=int, default=6000, help="empty pictures to find hard ones in, with --start")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest rate of learning")
-    parser.add_argument("--minutes", type=float, default=46.0, help="of training, after the pictures are drawn")
+    parser.add_argument("--steps", type=int, default=11_600, help="of training")
     parser.add_argument("--pictures", type=int, default=10_200, help="in the training set")
     parser.add_argument("--batch", type=int, default=8, help="pictures of each process in one step")
     parser.add_argument("--processes", type=int, default=2, help="with one thread each")

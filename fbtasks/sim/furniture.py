@@ -57,7 +57,7 @@ def furniture(place: Place, random: np.random.Generator) -> list[Body]:
         return _paddock_things(place, random)
     near = [_bucket, _bucket, _heap, _net, _rug, _manger, _barrow, _tools]
     most = 5 if place.kind == "box" else 8
-    makers = random.choice(len(near), int(random.integers(1, most)))
+    makers = random.choice(len(near), place.clutter * int(random.integers(1, most)))
     things = [near[index](place, random) for index in makers]
     if place.kind == "aisle":
         things.extend(_posts(place, random))
@@ -179,7 +179,7 @@ def _paddock_things(place: Place, random: np.random.Generator) -> list[Body]:
             for share in np.linspace(0.35, 0.95, rails):
                 thing.bar((*start, share * high), (*end, share * high), radius, colour)
             things.append(thing)
-    makers = random.choice(4, int(random.integers(0, 4)))
+    makers = random.choice(4, place.clutter * int(random.integers(0, 4)))
     things.extend((_heap, _bucket, _barrow, _trough)[index](place, random) for index in makers)
     return [thing.body() for thing in things]
 

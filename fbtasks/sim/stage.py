@@ -125,6 +125,7 @@ class Place:
     Attributes:
         width, depth: of its ground, along x and y.
         seed: of boards, straw, windows and everything else that stands still in it.
+        clutter: how many times as much as usual stands and hangs about.
     """
 
     kind: PlaceKind
@@ -132,6 +133,7 @@ class Place:
     depth: float
     mount: Mount
     seed: int = 0
+    clutter: int = 1
 
 
 @dataclass(frozen=True, slots=True)

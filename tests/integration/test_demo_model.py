@@ -9,7 +9,7 @@ from fbtasks.settings import GpuSettings, LogicSettings
 from fbtasks.sim import DEMO_MODEL
 from fbtasks.sim.nights import night
 from fbtasks.sim.scenario import find_scenario, shipped
-from training.evaluate import Detector, empty_pictures, false_boxes, figures_of, story_pictures
+from training.evaluate import Detector, empty_pictures, empty_stall_pictures, false_boxes, figures_of, story_pictures
 from training.labels import NAMES
 
 MAX_BYTES = 6_000_000
@@ -41,11 +41,18 @@ def test_it_finds_who_is_there(detector: Detector) -> None:
     assert min(figures.ap50.values()) >= 0.95, figures.ap50
 
 
-def test_it_finds_hardly_anybody_where_nobody_is(detector: Detector) -> None:
-    """In one of the 13 empty places there is something that it takes for a person."""
-    nobody = list(detector.results(empty_pictures(104), GpuSettings().min_confidence))
+@pytest.mark.timeout(400)
+def test_it_finds_nobody_in_empty_stalls(detector: Detector) -> None:
+    nobody = list(detector.results(empty_stall_pictures(500), GpuSettings().min_confidence))
+    assert len(nobody) == 500
     assert all(not len(true.label) for _, true in nobody)
-    assert false_boxes(nobody, LogicSettings().confidence) <= 0.08 * len(nobody)
+    assert false_boxes(nobody, LogicSettings().confidence) == 0
+
+
+def test_it_finds_hardly_anybody_in_empty_places_of_all_kinds(detector: Detector) -> None:
+    """Aisles and paddocks too, and cameras that hang where nobody would hang them."""
+    nobody = list(detector.results(empty_pictures(104), GpuSettings().min_confidence))
+    assert false_boxes(nobody, LogicSettings().confidence) <= 1
 
 
 def test_a_picture_gives_the_same_alone_and_in_a_batch() -> None:
