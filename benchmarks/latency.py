@@ -3,7 +3,7 @@
     python -m benchmarks.latency --data ../shared/data --cameras 4 --seconds 300
 
 Serves the clips in the data folder as RTSP cameras (gst-rtsp-server), runs `fbtasks up` on them, and prints what
-`fbtasks watch` hears. Repeats what `fbtasks watch` prints, and adds the machine and its load before the start.
+`fbtasks top` hears. Repeats what `fbtasks top` prints, and adds the machine and its load before the start.
 """
 
 import argparse
@@ -59,9 +59,12 @@ def _measure(options: argparse.Namespace, folder: Path) -> None:
             try:
                 wait_until(lambda: "infer ready" in log.read_text() or up.poll() is not None, 120, "the GPU worker")
                 url = f"redis://127.0.0.1:{ports['STATE']}/0"
-                _watch(WARM_UP_S, url, env, [])
+                _top(WARM_UP_S, url, env, [])
                 print(next(line for line in log.read_text().splitlines() if "infer ready" in line).split("infer ")[1])
-                print(_watch(options.seconds, url, env, ["--json", str(options.json)] if options.json else []))
+                told = _top(options.seconds, url, env, ["--json"] if options.json else [])
+                if options.json:
+                    options.json.write_text(told)
+                print(told)
             finally:
                 up.send_signal(signal.SIGINT)
     finally:
@@ -84,8 +87,8 @@ def _settings(options: argparse.Namespace, folder: Path, server: RtspServer) -> 
     return "\n".join(lines) + "\n"
 
 
-def _watch(seconds: float, url: str, env: dict[str, str], more: list[str]) -> str:
-    command = [str(BIN / "fbtasks"), "watch", "--seconds", str(seconds), *more]
+def _top(seconds: float, url: str, env: dict[str, str], more: list[str]) -> str:
+    command = [str(BIN / "fbtasks"), "top", "--once", "--seconds", str(seconds), *more]
     done = subprocess.run(command, env=env | {"FBTASKS_REDIS_URL": url}, check=True, capture_output=True, text=True)
     return done.stdout
 

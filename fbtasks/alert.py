@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 Severity = Literal["note", "info", "warning", "critical"]
 """From what is only noted to what a groom is woken for."""
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
-Event = Literal["raised", "escalated", "cleared"]
+Event = Literal["raised", "updated", "escalated", "acknowledged", "cleared"]
+"""`acknowledged`: somebody has seen to it; the episode goes on until it is cleared. `updated`: it goes on as before."""
+SITE = "_system"
+"""Stands for the camera in an alert about the site as a whole; no camera can have this name."""
 
 _NAMESPACE = uuid5(NAMESPACE_URL, "fbtasks:episode")
 
@@ -25,9 +28,11 @@ class Alert(BaseModel):
     version: Literal[1] = 1
     id: str = Field(description="unique; also the Idempotency-Key of the delivery")
     episode_id: UUID = Field(description="the same from raise to clear")
-    number: int = Field(ge=0, description="position within the episode: 0 is the raise")
+    number: int = Field(
+        ge=0, description="position within the episode: 0 is the raise; an acknowledgement has that of what it answers"
+    )
     event: Event
-    camera_id: str
+    camera_id: str = Field(description=f"`{SITE}` when it is about the site as a whole")
     rule: str
     severity: Severity
     track_id: int | None = Field(description="which animal or person, None when the rule is about the whole stall")
@@ -48,3 +53,8 @@ def episode_id(camera_id: str, rule: str, track_id: int | None, started_at: floa
 def alert_id(episode: UUID, number: int) -> str:
     """The identifier of event `number` of an episode."""
     return f"{episode}:{number}"
+
+
+def acknowledgement_id(episode: UUID, number: int) -> str:
+    """The identifier of the acknowledgement of event `number`; there is one at most, whoever was the first."""
+    return f"{episode}:{number}:acknowledged"

@@ -5,22 +5,30 @@ JSON only, no result backend: tasks hand on through Redis and the store, never t
 """
 
 import logging
+import os
 import sys
+from contextlib import suppress
+from time import time
 from typing import Any
 
 from celery import Celery
 from celery.app.trace import LOG_SUCCESS
-from celery.signals import setup_logging
+from celery.signals import after_task_publish, beat_init, before_task_publish, setup_logging
 
 from fbtasks import logs
 from fbtasks.errors import ConfigError
+from fbtasks.flower import flower_environment
+from fbtasks.health import HealthBoard, report_of
+from fbtasks.keys import Keys
 from fbtasks.settings import Settings, load_settings
+from fbtasks.transport import REDIS_AWAY, connect
 
 QUEUE = "logic"
 PROCESS_CAMERA = "fbtasks.process_camera"
 STORE_ALERTS = "fbtasks.store_alerts"
 DELIVER = "fbtasks.deliver"
 SWEEP = "fbtasks.sweep"
+SHOW = "fbtasks.show"
 CHECK_HEALTH = "fbtasks.check_health"
 CLEAR_OUT = "fbtasks.clear_out"
 FORGET_MINUTES = "fbtasks.forget_minutes"
@@ -32,6 +40,10 @@ CLEAR_OUT_EVERY_S = 60.0
 FORGET_EVERY_S = 600.0
 REPORT_EVERY_S = 300.0
 """How long after the night its report comes at most, beyond the two minutes that it waits for the last figures."""
+SHOW_EVERY_S = 30.0
+"""How soon what a sink shows is right again; Home Assistant doubts it after four times as long."""
+SENT_AT = "sent_at"
+"""Header of every task: when it was sent, unix seconds."""
 WAKE_UP_EXPIRES_S = 30.0
 """A wake-up that nobody took for so long is worthless: the sweep has sent another."""
 
@@ -96,10 +108,29 @@ def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
             "schedule": settings.health.interval_s,
             "options": {"expires": settings.health.interval_s},
         },
+        "show": {"task": SHOW, "schedule": SHOW_EVERY_S, "options": {"expires": SHOW_EVERY_S}},
         "clear-out": {"task": CLEAR_OUT, "schedule": CLEAR_OUT_EVERY_S, "options": {"expires": CLEAR_OUT_EVERY_S}},
         "forget-minutes": {"task": FORGET_MINUTES, "schedule": FORGET_EVERY_S, "options": {"expires": FORGET_EVERY_S}},
         "report-night": {"task": REPORT_NIGHT, "schedule": REPORT_EVERY_S, "options": {"expires": REPORT_EVERY_S}},
     }
+
+
+@before_task_publish.connect
+def _stamp(headers: dict[str, Any], **_: Any) -> None:
+    headers[SENT_AT] = time()
+
+
+@beat_init.connect
+def _report_beat(**_: Any) -> None:
+    """Beat tells the health board of each task that it has sent: that, and not that it lives, is its progress."""
+    board = HealthBoard(connect(settings.state_url, settings.redis.timeout_s), Keys(settings.redis.prefix))
+
+    def tell(**_: Any) -> None:
+        now = time()
+        with suppress(*REDIS_AWAY):
+            board.write(report_of("beat", now=now, progress_at=now))
+
+    after_task_publish.connect(tell, weak=False)
 
 
 @setup_logging.connect
@@ -108,7 +139,7 @@ def _use_our_logs(**_: Any) -> None:
 
     Its two lines for every task that went well, several a second and camera, would bury the rest; Flower shows tasks.
     """
-    logs.configure("beat" if "beat" in sys.argv[1:] else "logic", settings.log.level)
+    logs.configure("beat" if "beat" in sys.argv[1:] else "logic", settings.log.level, settings.log.format)
     if settings.log.level != "DEBUG":
         logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
         logging.getLogger("celery.beat").setLevel(logging.WARNING)
@@ -116,8 +147,17 @@ def _use_our_logs(**_: Any) -> None:
         logging.getLogger("celery.app.trace").addFilter(lambda record: record.msg != LOG_SUCCESS)
 
 
+def _open_flower(settings: Settings) -> None:
+    """Give Flower, when this is its process, an address and a login, before it reads its options."""
+    if "flower" not in sys.argv[1:]:
+        return
+    flower = settings.flower
+    os.environ.update(flower_environment(flower.address, flower.login, argv=sys.argv[1:], environ=os.environ))
+
+
 try:
     settings = load_settings()
+    _open_flower(settings)
 except ConfigError as error:
     # Celery prints any other exception as a traceback; the reader is a technician with a typing error in a file.
     raise SystemExit(f"fbtasks: {error}") from None

@@ -2,6 +2,7 @@
 
     FbtasksError
     ├── ConfigError            a setting is wrong; the message says which and what to do; the command exits with 2
+    │   └── ExtraMissing       a setting wants a library that is not installed on this machine
     ├── BadMessage             bytes from outside that cannot be used; dropped, counted, kept as a dead letter
     │   └── UnknownVersion     well formed, but of a wire version that this build does not read
     ├── EngineError            the model cannot be run as asked; the GPU worker refuses to start
@@ -11,10 +12,12 @@
     ├── CatalogueError         a model cannot be added to the list of models; the command exits with 1
     │   ├── FetchFailed        it could not be downloaded, or is not the pinned file
     │   └── ExportFailed       Ultralytics is not to be found or made no ONNX file
+    ├── RegistryError          a camera cannot be added, changed or removed at run time; the command exits with 1
     ├── CameraError            a stream cannot be opened or went silent; the camera's loop reconnects with back-off
     ├── OwnershipLost          another task took the camera over; this task's work is dropped, nothing was committed
     ├── OutboxFull             alerts cannot be stored at present; nothing was committed, the sweep tries again
     ├── RecordingError         there is nothing to replay; the command exits with 1
+    ├── RequestRefused         what somebody asked of the alerts cannot be done; the command exits with 1
     ├── StoreUnavailable       the database cannot be used at present; the task is tried again
     └── DeliveryFailed         a sink did not take an alert; `retryable` says whether to try again
 
@@ -28,6 +31,10 @@ class FbtasksError(Exception):
 
 class ConfigError(FbtasksError):
     """A setting is missing, out of bounds or unknown."""
+
+
+class ExtraMissing(ConfigError):
+    """A setting wants a library that is not installed here; it may be on the machine that needs it."""
 
 
 class BadMessage(FbtasksError):
@@ -66,6 +73,10 @@ class ExportFailed(CatalogueError):
     """Ultralytics is not to be found, or made no ONNX file."""
 
 
+class RegistryError(FbtasksError):
+    """A camera cannot be added, changed or removed at run time."""
+
+
 class CameraError(FbtasksError):
     """A stream cannot be opened, ended, or went silent."""
 
@@ -82,13 +93,23 @@ class RecordingError(FbtasksError):
     """There is no recording where one was looked for."""
 
 
+class RequestRefused(FbtasksError):
+    """What somebody asked of the alerts cannot be done, as when there is no such alert. The message says what can."""
+
+
 class StoreUnavailable(FbtasksError):
     """The database of alerts is away, busy or full; the call may be made again."""
 
 
 class DeliveryFailed(FbtasksError):
-    """A sink did not take an alert."""
+    """A sink did not take an alert.
 
-    def __init__(self, reason: str, *, retryable: bool) -> None:
+    Attributes:
+        retryable: whether trying again can help.
+        retry_after_s: the sink asked to be left alone for so long; 0: it did not.
+    """
+
+    def __init__(self, reason: str, *, retryable: bool, retry_after_s: float = 0.0) -> None:
         super().__init__(reason)
         self.retryable = retryable
+        self.retry_after_s = retry_after_s

@@ -1,23 +1,42 @@
 """Health by progress: what each process last did, and what that says of the whole.
 
 Every long-running process writes one small report a second. A process that hangs stops writing, or writes the same
-progress again; both show. `assess` turns the reports into findings and knows nothing of Redis or clocks.
+progress again; both show. Whether somebody ought to have made progress is told by who stands before it: a GPU worker
+that nobody sends pictures to is idle, not stuck. `assess` turns the reports into findings and knows nothing of Redis
+or clocks.
 """
 
 import os
 import socket
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import msgspec
 from redis import Redis
 
 from fbtasks.keys import HEALTH_TTL_S, Keys
+from fbtasks.redaction import redact
 
-Role = Literal["producer", "gpu", "logic", "beat"]
+Role = Literal["producer", "gpu", "logic", "beat", "watch"]
 REPORT_EVERY_S = 1.0
 ROLES: tuple[Role, ...] = ("producer", "gpu", "logic", "beat")
+"""Those without which nobody watches; `watch`, the watcher outside, is missed only where it was seen."""
+Level = Literal["ok", "warning", "unknown", "critical"]
+LEVELS: tuple[Level, ...] = ("ok", "warning", "unknown", "critical")
+"""From good to bad."""
+CAMERA = "camera "
+"""Begins the subject of a finding on a camera."""
+STUCK_S = 30.0
+"""An outbox whose first entry has waited longer is stuck: a drain takes seconds, and beat starts one every two."""
+UNDELIVERED_S = 600.0
+"""A delivery that has failed for longer does not come through by itself; shorter outages of a backend are usual."""
+PREPARING = "preparing"
+"""The fact `state` of a GPU worker that opens its model."""
+PREPARING_S = 900.0
+"""TensorRT compiles an engine in 2 to 5 minutes, and there may be two."""
+_STARTED_AT = time.time()
 
 
 @dataclass(frozen=True)
@@ -25,12 +44,13 @@ class CameraReport:
     """One camera as its producer sees it.
 
     Attributes:
-        state: connecting, running or reconnecting.
+        state: connecting, running, stalled, reconnecting, failed or disabled; see `fbtasks.producer.status`.
         since: when it came into that state, unix seconds.
         last_frame_at: capture time of its last good frame, unix seconds; None before the first.
         reason: why it is not running; never holds the URL.
         decoder: what really decodes: software, or the name of the hardware.
         frames: frames sent since the start of the producer.
+        blind: why its pictures show nothing of the box; empty while they do.
     """
 
     state: str
@@ -39,6 +59,7 @@ class CameraReport:
     reason: str
     decoder: str
     frames: int
+    blind: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,6 +73,7 @@ class Report:
         facts: anything a reader may want to see: provider, model, queue length.
         counters: totals since the start of the process.
         cameras: of a producer, its cameras by id.
+        started_at: when the process started, unix seconds; None of a build that does not tell.
     """
 
     role: Role
@@ -62,6 +84,7 @@ class Report:
     facts: dict[str, str | float] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     cameras: dict[str, CameraReport] = field(default_factory=dict)
+    started_at: float | None = None
 
     @property
     def process(self) -> str:
@@ -70,7 +93,15 @@ class Report:
 
 def report_of(role: Role, *, now: float, progress_at: float | None, **rest: Any) -> Report:
     """A report of this process."""
-    return Report(role=role, host=socket.gethostname(), pid=os.getpid(), at=now, progress_at=progress_at, **rest)
+    return Report(
+        role=role,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        at=now,
+        progress_at=progress_at,
+        started_at=_STARTED_AT,
+        **rest,
+    )
 
 
 class HealthBoard:
@@ -107,14 +138,22 @@ class Finding:
     """One line of the health report.
 
     Attributes:
-        ok: whether it is as it should be.
+        level: `unknown` where something else that is down keeps us from seeing it.
         subject: what it is about: a process, a camera, a queue.
         text: what was seen, with figures.
+        since: since when it is so, unix seconds; None where that is not known.
+        figures: what monitoring systems may draw, by name.
     """
 
-    ok: bool
+    level: Level
     subject: str
     text: str
+    since: float | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def ok(self) -> bool:
+        return self.level == "ok"
 
 
 @dataclass(frozen=True)
@@ -129,61 +168,196 @@ class Depths:
     pending_deliveries: int
     oldest_delivery_s: float | None
     dead_letters: dict[str, int]
+    oldest_frame_s: float | None = None
+    oldest_result_s: float | None = None
+    oldest_task_s: float | None = None
 
 
-def assess(
-    reports: Sequence[Report], depths: Depths, cameras: Sequence[str], *, now: float, stale_after_s: float
-) -> list[Finding]:
+@dataclass(frozen=True)
+class Look:
+    """When one looks, and with how much patience.
+
+    Attributes:
+        now: unix seconds.
+        stale_after_s: no progress for longer is down.
+        grace_s: a site that started less long ago may still lack processes.
+        visible_since: since when the reports can be seen at all, unix seconds; nothing counts as stale for earlier.
+        frames_away: the frames' Redis does not answer, so nobody can send or take pictures.
+    """
+
+    now: float
+    stale_after_s: float
+    grace_s: float = 0.0
+    visible_since: float = 0.0
+    frames_away: bool = False
+
+    def is_stale(self, at: float) -> bool:
+        """Whether what was last seen `at` (unix seconds) is too old."""
+        return self.now - max(at, self.visible_since) > self.stale_after_s
+
+    def ago(self, at: float) -> str:
+        """How long ago that was, in words."""
+        return f"{self.now - at:.1f} s ago"
+
+
+def assess(reports: Sequence[Report], depths: Depths, cameras: Sequence[str], look: Look) -> list[Finding]:
     """Findings on every role, every configured camera and every queue.
 
     Args:
         cameras: identifiers of the cameras that ought to be read.
-        now: unix seconds.
-        stale_after_s: no progress for longer is down.
     """
-    findings = [_role(role, reports, bool(cameras), now, stale_after_s) for role in ROLES]
-    findings += [_camera(camera, reports, now, stale_after_s) for camera in cameras]
-    return findings + _queues(depths, stale_after_s)
-
-
-def _role(role: Role, reports: Sequence[Report], expects_frames: bool, now: float, stale_after_s: float) -> Finding:
-    mine = [report for report in reports if report.role == role]
-    live = [report for report in mine if now - report.at <= stale_after_s]
-    if not live:
-        last = max((report.at for report in mine), default=None)
-        return Finding(False, role, "never seen" if last is None else f"last heard of {now - last:.0f} s ago")
-    progress = max((report.progress_at for report in live if report.progress_at is not None), default=None)
-    facts = " ".join(f"{name}={value}" for name, value in live[0].facts.items())
-    if progress is None:
-        return Finding(not expects_frames, role, f"running, nothing done yet {facts}".rstrip())
-    idle = now - progress
-    stuck = expects_frames and idle > stale_after_s
-    return Finding(not stuck, role, f"{len(live)} running, last progress {idle:.1f} s ago {facts}".rstrip())
-
-
-def _camera(camera: str, reports: Sequence[Report], now: float, stale_after_s: float) -> Finding:
-    told = [report.cameras[camera] for report in reports if camera in report.cameras]
-    if not told:
-        return Finding(False, f"camera {camera}", "no producer reads it")
-    seen = max(told, key=lambda report: report.last_frame_at or 0.0)
-    if seen.last_frame_at is None:
-        return Finding(False, f"camera {camera}", f"{seen.state}, no frame yet {seen.reason}".rstrip())
-    age = now - seen.last_frame_at
-    text = f"{seen.state}, last frame {age:.1f} s ago {seen.reason}".rstrip()
-    return Finding(age <= stale_after_s, f"camera {camera}", text)
-
-
-def _queues(depths: Depths, stale_after_s: float) -> list[Finding]:
-    dead = ", ".join(f"{count} {kind}" for kind, count in sorted(depths.dead_letters.items())) or "none"
     return [
-        Finding(True, "queues", f"frames {depths.frames}, results {depths.mailboxes}, tasks {depths.tasks}"),
-        _waiting("outbox", f"{depths.outbox} alerts and minutes not stored yet", depths.oldest_outbox_s, stale_after_s),
-        _waiting("deliveries", f"{depths.pending_deliveries} pending", depths.oldest_delivery_s, stale_after_s),
-        Finding(True, "dead letters", dead),
+        *_roles(reports, depths, bool(cameras), look),
+        *(_camera(camera, reports, look) for camera in cameras),
+        *_queues(depths, look),
     ]
 
 
-def _waiting(subject: str, text: str, oldest_s: float | None, stale_after_s: float) -> Finding:
+def _roles(reports: Sequence[Report], depths: Depths, has_cameras: bool, look: Look) -> list[Finding]:
+    """Each role, judged by what the one before it has last done."""
+    by_role = {role: [report for report in reports if report.role == role] for role in (*ROLES, "watch")}
+    seen_at = _latest(
+        camera.last_frame_at
+        for report in by_role["producer"]
+        if not look.is_stale(report.at)
+        for camera in report.cameras.values()
+    )
+    pushed_at = _latest(report.progress_at for report in by_role["producer"])
+    run_at = _latest(report.progress_at for report in by_role["gpu"])
+    first_at = min((report.started_at or 0.0 for report in reports if not look.is_stale(report.at)), default=0.0)
+    is_new = look.now - first_at <= look.grace_s
+    expects = {role: has_cameras or role not in ("producer", "gpu") for role in ROLES}
+    due_at = {"producer": seen_at, "gpu": pushed_at, "logic": run_at, "beat": None}
+    found = {
+        role: _role(role, by_role[role], due_at[role], look, is_new=is_new, is_expected=expects[role]) for role in ROLES
+    }
+    if look.frames_away:
+        for role in ("producer", "gpu"):
+            found[role] = Finding("unknown", role, "cannot work while the frames' Redis is away")
+    found["gpu"] = _with_age(found["gpu"], "oldest picture", depths.oldest_frame_s)
+    is_silent = by_role["logic"] and all(look.is_stale(report.at) for report in by_role["logic"])
+    if is_silent and not found["beat"].ok and not depths.tasks:
+        text = f"{found['logic'].text}; with beat down nobody may have sent it anything"
+        found["logic"] = Finding("unknown", "logic", text)
+    found["logic"] = _logic(found["logic"], depths, look)
+    watchers = by_role["watch"]
+    return [*found.values(), *([_role("watch", watchers, None, look, is_new=False)] if watchers else [])]
+
+
+def _latest(times: Iterable[float | None]) -> float | None:
+    return max((at for at in times if at is not None), default=None)
+
+
+def _role(
+    role: Role, mine: Sequence[Report], due_at: float | None, look: Look, *, is_new: bool, is_expected: bool = True
+) -> Finding:
+    """One role.
+
+    Args:
+        mine: its reports.
+        due_at: when there was last something to do for it, unix seconds.
+        is_new: the site has just started.
+        is_expected: somebody needs it.
+    """
+    live = [report for report in mine if not look.is_stale(report.at)]
+    if not live and not is_expected:
+        return Finding("ok", role, "not running, and no camera needs it")
+    if not mine:
+        return Finding("ok", role, "not seen yet, the site has just started") if is_new else _never(role)
+    if not live:
+        last = max(report.at for report in mine)
+        return Finding("critical", role, f"last heard of {look.now - last:.0f} s ago", since=last)
+    facts = " ".join(f"{name}={value}" for name, value in live[0].facts.items())
+    progress = _latest(report.progress_at for report in mine)
+    if progress is None:
+        return _idle(role, mine, due_at, look, facts)
+    text = f"{len(live)} running, last progress {look.ago(progress)} {facts}".rstrip()
+    if due_at is not None and due_at - max(progress, look.visible_since) > look.stale_after_s:
+        return Finding("critical", role, text, since=progress)
+    return Finding("ok", role, text)
+
+
+def _never(role: Role) -> Finding:
+    return Finding("critical", role, "never seen")
+
+
+def _idle(role: Role, mine: Sequence[Report], due_at: float | None, look: Look, facts: str) -> Finding:
+    """A role that has done nothing yet, by its own fault when there was something to do for too long.
+
+    Those of its processes that have ended count too: one that starts and fails for ever is not new for ever.
+    """
+    began = min(report.started_at or 0.0 for report in mine)
+    patience_s = PREPARING_S if mine[-1].facts.get("state") == PREPARING else look.grace_s
+    text = f"running, nothing done yet {facts}".rstrip()
+    is_late = due_at is not None and due_at - max(began, look.visible_since) > max(patience_s, look.stale_after_s)
+    return Finding("critical", role, text, since=began) if is_late else Finding("ok", role, text)
+
+
+def _logic(logic: Finding, depths: Depths, look: Look) -> Finding:
+    late_s = max((age for age in (depths.oldest_result_s, depths.oldest_task_s) if age is not None), default=0.0)
+    level: Level = "warning" if logic.ok and late_s > look.stale_after_s else logic.level
+    told = _with_age(logic, "oldest result", depths.oldest_result_s)
+    told = _with_age(told, "oldest task", depths.oldest_task_s)
+    return replace(told, level=level)
+
+
+def _with_age(finding: Finding, what: str, age_s: float | None) -> Finding:
+    return finding if age_s is None else replace(finding, text=f"{finding.text}, {what} {age_s:.1f} s")
+
+
+def _camera(camera: str, reports: Sequence[Report], look: Look) -> Finding:
+    subject = f"{CAMERA}{camera}"
+    told = [report.cameras[camera] for report in reports if camera in report.cameras]
+    if not told:
+        return Finding("critical", subject, "no producer reads it")
+    seen = max(told, key=lambda report: report.last_frame_at or 0.0)
+    if seen.last_frame_at is None:
+        return Finding("critical", subject, f"{seen.state}, no frame yet {seen.reason}".rstrip(), since=seen.since)
+    text = f"{seen.state}, last frame {look.ago(seen.last_frame_at)} {seen.reason or seen.blind}".rstrip()
+    stale = look.now - seen.last_frame_at > look.stale_after_s or bool(seen.blind)
+    return Finding("critical" if stale else "ok", subject, text, since=seen.last_frame_at if stale else None)
+
+
+def _queues(depths: Depths, look: Look) -> list[Finding]:
+    dead = ", ".join(f"{count} {kind}" for kind, count in sorted(depths.dead_letters.items())) or "none"
+    outbox = f"{depths.outbox} alerts and minutes not stored yet"
+    deliveries = f"{depths.pending_deliveries} pending"
+    waiting = {"frames": depths.frames, "results": depths.mailboxes, "tasks": depths.tasks}
+    return [
+        Finding(
+            "ok",
+            "queues",
+            ", ".join(f"{name} {length}" for name, length in waiting.items()),
+            figures={**waiting, "outbox": depths.outbox, "deliveries": depths.pending_deliveries},
+        ),
+        _waiting("outbox", outbox, depths.oldest_outbox_s, look, critical_after_s=STUCK_S),
+        _waiting("deliveries", deliveries, depths.oldest_delivery_s, look, critical_after_s=UNDELIVERED_S),
+        Finding("ok", "dead letters", dead),
+    ]
+
+
+def _waiting(subject: str, text: str, oldest_s: float | None, look: Look, *, critical_after_s: float) -> Finding:
     if oldest_s is None:
-        return Finding(True, subject, text)
-    return Finding(oldest_s <= stale_after_s, subject, f"{text}, oldest {oldest_s:.0f} s")
+        return Finding("ok", subject, text)
+    level: Level = "ok"
+    if oldest_s > look.stale_after_s:
+        level = "critical" if oldest_s > max(critical_after_s, look.stale_after_s) else "warning"
+    since = None if level == "ok" else look.now - oldest_s
+    return Finding(level, subject, f"{text}, oldest {oldest_s:.0f} s", since=since)
+
+
+def worst(findings: Iterable[Finding]) -> Level:
+    """The gravest level of all; what is unknown is graver than a warning, for it may be anything."""
+    return max((finding.level for finding in findings), key=LEVELS.index, default="ok")
+
+
+def summary(found: Iterable[Finding]) -> str:
+    """One line: what is not as it should be, the gravest first."""
+    bad = [finding for finding in found if not finding.ok]
+    told = [
+        f"{finding.subject}: {finding.text}"
+        for level in ("critical", "warning", "unknown")
+        for finding in bad
+        if finding.level == level
+    ]
+    return redact("; ".join(told)) or "all is well"

@@ -23,8 +23,17 @@ TASKS_CAP = 10_000
 DEAD_LETTER_CAP = 100
 DEAD_LETTER_TTL_S = 7 * 24 * 3600
 HEALTH_TTL_S = 3600
+CAMERAS_CAP = 2_000
+"""Of cameras that are set at run time, and of changes to those of the file."""
+CAMERAS_VERSION = ":version"
+"""The field of their hash that holds its version; no camera can be called so."""
+CAMERA_CHANGES_CAP = 10_000
+"""Of changes of cameras' statuses that are not in the store yet."""
+CAMERA_CHANGES_TTL_S = 7 * 24 * 3600
 DELIVERING_TTL_S = 60
 """Longer than any delivery task lives; a claim in the store, not this, keeps an alert from being sent twice."""
+PACE_TTL_S = 2 * 3600
+"""Longer than a sink is ever left in peace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +92,42 @@ class Keys:
         """Held by the one task that sends to this sink."""
         return f"{self.prefix}delivering:{sink}"
 
+    @property
+    def probing(self) -> str:
+        """Held by the one task that tries a sink that has failed."""
+        return f"{self.prefix}probing"
+
+    def pace(self, sink: str) -> str:
+        """How fast this sink may be sent to, and until when it rests."""
+        return f"{self.prefix}pace:{sink}"
+
+    @property
+    def cameras(self) -> str:
+        """Hash of what was set at run time for cameras, by id, and of its version; capped by `CAMERAS_CAP`."""
+        return f"{self.prefix}cameras"
+
+    @property
+    def producers(self) -> str:
+        """Hash of the live producers, by id; it expires with the last of them."""
+        return f"{self.prefix}producers"
+
+    def lease(self, camera_id: str) -> str:
+        """Id of the producer that reads the camera; it expires with the producer."""
+        return f"{self.prefix}camera:{camera_id}:lease"
+
+    @property
+    def camera_changes(self) -> str:
+        """Stream of changes of cameras' statuses that are not in the store yet."""
+        return f"{self.prefix}cameras:changes"
+
     def health(self, process: str) -> str:
         """Last progress report of one process."""
         return f"{self.prefix}health:{process}"
+
+    @property
+    def system(self) -> str:
+        """Which parts of the system are down, as the check that beat starts has last seen it."""
+        return f"{self.prefix}system"
 
     @property
     def decisions_channel(self) -> str:

@@ -27,7 +27,16 @@ from uuid import uuid4
 from redis import Redis
 
 from fbtasks.errors import OutboxFull, OwnershipLost
-from fbtasks.keys import LATEST_TTL_S, MAILBOX_TTL_S, OUTBOX_CAP, OWNER_TTL_S, QUEUED_TTL_S, STATE_TTL_S, Keys
+from fbtasks.keys import (
+    CAMERAS_VERSION,
+    LATEST_TTL_S,
+    MAILBOX_TTL_S,
+    OUTBOX_CAP,
+    OWNER_TTL_S,
+    QUEUED_TTL_S,
+    STATE_TTL_S,
+    Keys,
+)
 
 _PUSH = """
 local mailbox, owner = KEYS[1], KEYS[2]
@@ -53,8 +62,8 @@ return redis.call('SET', owner, 'queued', 'NX', 'EX', queued_ttl) and 1 or 0
 """
 
 _BEGIN = """
-local mailbox, owner, state = KEYS[1], KEYS[2], KEYS[3]
-local token, owner_ttl, count = ARGV[1], ARGV[2], ARGV[3]
+local mailbox, owner, state, cameras = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local token, owner_ttl, count, version = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local current = redis.call('GET', owner)
 if current and current ~= 'queued' and current ~= token then
     return {}
@@ -65,7 +74,7 @@ if #results == 0 then
     return {}
 end
 redis.call('SET', owner, token, 'EX', owner_ttl)
-return {redis.call('GET', state), results}
+return {redis.call('GET', state), results, redis.call('HGET', cameras, version)}
 """
 
 _COMMIT = """
@@ -117,12 +126,22 @@ class Waiting:
     """Results a task has taken, oldest first.
 
     Attributes:
-        messages: as they were pushed.
-        first_unseen: the least stream identifier after them; *commit* removes everything before it.
+        messages: as they were pushed; never none.
+        identifiers: theirs in the stream.
     """
 
     messages: list[bytes]
-    first_unseen: str
+    identifiers: list[str]
+
+    @property
+    def first_unseen(self) -> str:
+        """The least identifier after them; *commit* removes everything before it."""
+        milliseconds, _, number = self.identifiers[-1].partition("-")
+        return f"{milliseconds}-{int(number) + 1}"
+
+    def first(self, count: int) -> "Waiting":
+        """The oldest `count` of them, one at least; a commit of these leaves the others."""
+        return Waiting(self.messages[:count], self.identifiers[:count])
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,11 +152,13 @@ class Turn:
         token: proves that it still is.
         state: what the last commit wrote, None when there is none.
         waiting: what to work on first; never empty.
+        cameras: version of the cameras that are set at run time, see `registry`; None when there are none.
     """
 
     token: str
     state: bytes | None
     waiting: Waiting
+    cameras: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,11 +258,15 @@ class Mailboxes:
         """Take the camera and its first `count` results; None when another task has it or nothing waits."""
         keys = self._keys.camera(camera_id)
         token = uuid4().hex
-        reply = self._eval(_BEGIN, (keys.mailbox, keys.owner, keys.state), (token, OWNER_TTL_S, count))
+        reply = self._eval(
+            _BEGIN,
+            (keys.mailbox, keys.owner, keys.state, self._keys.cameras),
+            (token, OWNER_TTL_S, count, CAMERAS_VERSION),
+        )
         if not reply:
             return None
-        state, entries = reply
-        return Turn(token, state, _waiting(entries))
+        state, entries, version = reply
+        return Turn(token, state, _waiting(entries), version)
 
     def commit(
         self,
@@ -299,8 +324,19 @@ class Mailboxes:
         """How many results wait in all mailboxes."""
         return sum(self._lengths().values())
 
+    def oldest_s(self, now: float) -> float | None:
+        """How long the result that waits longest has waited at `now` (unix seconds); None when none waits."""
+        pipe = self._redis.pipeline(transaction=False)
+        for key in self._names():
+            pipe.xrange(key, count=1)
+        firsts = [committed_at(entries[0][0]) for entries in pipe.execute() if entries]
+        return max(0.0, now - min(firsts)) if firsts else None
+
+    def _names(self) -> list[bytes]:
+        return cast(list[bytes], list(self._redis.scan_iter(match=self._keys.mailboxes, count=1000, _type="stream")))
+
     def _lengths(self) -> dict[str, int]:
-        keys = cast(list[bytes], list(self._redis.scan_iter(match=self._keys.mailboxes, count=1000, _type="stream")))
+        keys = self._names()
         pipe = self._redis.pipeline(transaction=False)
         for key in keys:
             pipe.xlen(key)
@@ -313,8 +349,7 @@ class Mailboxes:
 
 
 def _waiting(entries: list[tuple[bytes, list[bytes]]]) -> Waiting:
-    milliseconds, _, number = entries[-1][0].decode().partition("-")
-    return Waiting([fields[1] for _, fields in entries], f"{milliseconds}-{int(number) + 1}")
+    return Waiting([fields[1] for _, fields in entries], [identifier.decode() for identifier, _ in entries])
 
 
 def committed_at(identifier: bytes) -> float:

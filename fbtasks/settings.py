@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
@@ -20,6 +29,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from fbtasks.alert import Severity
 from fbtasks.errors import ConfigError
 from fbtasks.hours import Hours
 from fbtasks.naming import nearest
@@ -29,6 +39,8 @@ from fbtasks.wire import CAMERA_ID
 ENV_PREFIX = "FBTASKS_"
 CONFIG_VARIABLE = "FBTASKS_CONFIG"
 DEFAULT_FILE = "fbtasks.toml"
+_OPEN = (f"{ENV_PREFIX}RULES__", f"{ENV_PREFIX}SINKS__")
+"""Beginnings of variables whose next word the site makes up."""
 SHA256 = r"^[0-9A-Fa-f]{64}$"
 
 
@@ -50,6 +62,12 @@ def _camera_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _web_url(value: SecretStr) -> SecretStr:
+    if not value.get_secret_value().startswith(("http://", "https://")):
+        raise ValueError("must begin with http:// or https://")
+    return value
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -59,6 +77,7 @@ def _timezone(value: str) -> str:
 
 
 Timezone = Annotated[str, AfterValidator(_timezone)]
+Decode = Literal["all", "keyframes", "auto"]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 RuleTables = dict[str, dict[str, Any]]
 
@@ -77,6 +96,9 @@ class CameraSettings(Section):
         description="RTSP URL, with user and password when the camera wants them"
     )
     fps: float | None = Field(None, gt=0, le=60, description="analysed frames per second; default producer.fps")
+    min_fps: float | None = Field(None, gt=0, le=60, description="kept under overload; default producer.min_fps")
+    decode: Decode | None = Field(None, description="default producer.decode")
+    motion_gate: bool | None = Field(None, description="default producer.motion_gate")
     enabled: bool = Field(True, description="false: the camera stays in the file but is not read")
     horse: str = Field("", max_length=64, description="name of the horse, for reports")
     rules: RuleTables = Field(default_factory=dict, description="rule settings that differ for this camera")
@@ -100,16 +122,52 @@ class FramesSettings(Section):
     max_age_s: float = Field(1.0, gt=0, le=60, description="older frames are dropped by the GPU worker")
 
 
+class SightSettings(Section):
+    """When a camera counts as blind though its pictures come; see `fbtasks.producer.sight` for the evidence."""
+
+    frozen_after_s: float = Field(
+        10.0, ge=1, le=600, description="a stream that repeats one picture for so long is stalled"
+    )
+    blind_after_s: float = Field(5.0, ge=0, le=600, description="black, covered or overexposed for so long is blind")
+    sighted_after_s: float = Field(2.0, ge=0, le=600, description="good pictures for so long end it")
+    black_below: float = Field(16.0, ge=0, le=255, description="black: the brightest hundredth is darker")
+    covered_below: float = Field(1.0, ge=0, le=255, description="covered: neighbouring parts differ by less")
+    overexposed_share: float = Field(0.6, gt=0, le=1, description="overexposed: so much of the picture is white")
+
+
 class ProducerSettings(Section):
     """Reading the cameras."""
 
     fps: float = Field(5.0, gt=0, le=60, description="analysed frames per second of each camera")
+    min_fps: float = Field(1.0, gt=0, le=60, description="frames per second that a camera keeps under overload")
+    back_pressure: bool = Field(True, description="send fewer frames when the GPU workers do not keep up")
+    motion_gate: bool = Field(False, description="send one frame per second of a picture in which nothing moves")
+    backend: Literal["auto", "opencv", "pyav"] = Field(
+        "auto", description="what reads the cameras; auto: OpenCV, or PyAV where only that decodes in hardware or less"
+    )
+    decode: Decode = Field(
+        "auto", description="all frames, keyframes alone (needs PyAV), or auto: those where they come often enough"
+    )
+    skip_loop_filter: bool = Field(
+        False, description="decode at less cost, with visible blocks; in software, needs PyAV"
+    )
     jpeg_quality: int = Field(85, ge=30, le=100, description="JPEG quality of the frames in Redis")
     open_timeout_s: float = Field(4.0, ge=0.5, le=60, description="a camera that answers later has failed")
     read_timeout_s: float = Field(3.0, ge=0.5, le=60, description="a stream silent for so long is opened anew")
     backoff_min_s: float = Field(0.5, ge=0.05, le=60, description="pause before the first reconnection")
     backoff_max_s: float = Field(30.0, ge=0.1, le=3600, description="longest pause between reconnections")
+    login_pause_s: float = Field(
+        600.0, ge=1, le=86_400, description="pause after a refused password; cameras lock accounts that fail often"
+    )
+    opens_per_s: float = Field(20.0, gt=0, le=1000, description="cameras opened per second at most, in each process")
+    processes: int = Field(0, ge=0, le=256, description="processes that read; 0: as many as cores and cameras ask for")
+    hang_s: float = Field(5.0, ge=0.5, le=600, description="a call so much over its limit hangs; its process is ended")
+    sight: SightSettings = SightSettings()
     transport: Literal["tcp", "udp"] = Field("tcp", description="RTSP transport")
+    id: str = Field("", max_length=128, description="name of this producer among others; default: machine and process")
+    lease_s: float = Field(
+        5.0, ge=1, le=60, description="the cameras of a producer that died go to the others after so long"
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> "ProducerSettings":
@@ -164,6 +222,9 @@ class PostureSettings(Section):
 
     lying_aspect: float = Field(1.7, gt=0, le=10, description="width over height at which lying and standing are even")
     softness: float = Field(0.15, gt=0, le=5, description="how far from lying_aspect the estimate becomes sure")
+    baseline: bool = Field(
+        False, description="judge a box by the horse's own standing height once it has walked; for single boxes"
+    )
 
 
 class LogicSettings(Section):
@@ -190,12 +251,73 @@ class StoreSettings(Section):
     url: SecretStr | None = Field(None, description="SQLAlchemy URL; default SQLite in the data folder")
 
 
-class WebhookSettings(Section):
-    """The backend that alerts are posted to."""
+class Opaque(SecretStr):
+    """A secret of which nothing is shown: Apprise's URLs hold keys where others hold the host."""
 
-    url: SecretStr | None = Field(None, description="where to post; no URL, no posts")
-    timeout_s: float = Field(10.0, gt=0, le=120, description="an answer that takes longer has failed")
+
+class SinkSettings(Section):
+    """What all sinks have: which alerts go there. `[sinks.NAME]` in the file."""
+
+    min_severity: Severity = Field("note", description="milder alerts do not go there")
+    rules: list[str] = Field(default_factory=list, description="only alerts of these rules; none: of all")
+    cameras: list[str] = Field(default_factory=list, description="only alerts of these cameras; none: of all")
+    active: list[Hours] = Field(default_factory=list, description="hours in which an episode begins there; none: any")
+    escalate_after_min: float = Field(
+        0.0, ge=0, le=1440, description="only what is still open and not acknowledged after so many minutes; 0: all"
+    )
+    timeout_s: float = Field(5.0, gt=0, le=120, description="an answer that takes longer has failed")
+
+
+class WebhookSettings(SinkSettings):
+    """A backend that alerts are posted to."""
+
+    kind: Literal["webhook"]
+    url: SecretStr = Field(description="where to post, http or https")
     token: SecretStr | None = Field(None, description="sent as `Authorization: Bearer`")
+    secret: SecretStr | None = Field(None, min_length=16, description="signs what is posted, see docs/sinks.md")
+
+
+class PubSubSettings(SinkSettings):
+    """A channel of Redis."""
+
+    kind: Literal["pubsub"]
+    channel: str | None = Field(None, min_length=1, description="default `alerts` behind redis.prefix")
+
+
+class MqttSettings(SinkSettings):
+    """An MQTT broker, and Home Assistant behind it."""
+
+    kind: Literal["mqtt"]
+    host: str = Field(min_length=1, description="of the broker")
+    port: int | None = Field(None, ge=1, le=65_535, description="default 1883, with tls 8883")
+    username: str | None = Field(None, description="when the broker wants one")
+    password: SecretStr | None = Field(None, description="when the broker wants one")
+    tls: bool = Field(False, description="encrypt, and check the certificate against the system's authorities")
+    topic: str = Field("fbtasks", pattern=r"^[^+#/]+(/[^+#/]+)*$", description="put before every topic")
+    discovery: str | None = Field(
+        "homeassistant", pattern=r"^[^+#]*$", description="Home Assistant's discovery prefix; empty: tell it nothing"
+    )
+
+
+class AppriseSettings(SinkSettings):
+    """Whatever Apprise knows: mail, SMS, ntfy, Telegram, Pushover."""
+
+    kind: Literal["apprise"]
+    url: Opaque = Field(description="as Apprise writes it: ntfy://topic, mailto://user:password@example.org")
+
+
+class PackageSettings(SinkSettings):
+    """A sink of another package."""
+
+    kind: Literal["package"]
+    sink: str = Field(min_length=1, description="its name in the entry points `fbtasks.sinks`")
+    options: dict[str, SecretStr] = Field(default_factory=dict, description="what it wants to know, as text")
+
+
+AnySink = Annotated[
+    WebhookSettings | PubSubSettings | MqttSettings | AppriseSettings | PackageSettings, Field(discriminator="kind")
+]
+SinkName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 
 
 class DeliverySettings(Section):
@@ -204,18 +326,38 @@ class DeliverySettings(Section):
     backoff_min_s: float = Field(1.0, gt=0, le=3600, description="pause before the second try; doubles with each")
     backoff_max_s: float = Field(300.0, gt=0, le=86_400, description="longest pause between tries")
     give_up_after_s: float = Field(86_400.0, gt=0, description="then the delivery ends as a dead letter")
+    max_per_s: float = Field(10.0, ge=0.1, le=1000, description="alerts to one sink in a second, when many are due")
+
+
+class StormSettings(Section):
+    """Too many alerts at once, as when the power fails."""
+
+    per_minute: int = Field(
+        20,
+        ge=0,
+        le=10_000,
+        description="new alerts told one by one in a minute, as many as one can read; the others wait and are summed"
+        " up, but for critical ones and for what grows graver; 0: no limit",
+    )
 
 
 class HealthSettings(Section):
-    """When something counts as down."""
+    """When something counts as down, and who is told besides the sinks."""
 
-    interval_s: float = Field(10.0, ge=1, le=300, description="seconds between the checks that beat starts")
-    stale_after_s: float = Field(30.0, ge=1, le=3600, description="no progress for so long is down")
+    interval_s: float = Field(5.0, ge=1, le=300, description="seconds between two looks, beat's and the watcher's")
+    stale_after_s: float = Field(12.0, ge=1, le=3600, description="no progress for so long is down")
+    start_grace_s: float = Field(
+        60.0, ge=0, le=3600, description="a site that started less long ago may lack processes"
+    )
+    ping_url: Annotated[Opaque, AfterValidator(_web_url)] | None = Field(
+        None, description="asked by `fbtasks check --watch` while all is well, and `/fail` below it when not"
+    )
+    ping_every_s: float = Field(60.0, ge=1, le=3600, description="seconds between two pings while nothing changes")
 
     @model_validator(mode="after")
     def _ordered(self) -> "HealthSettings":
         if self.stale_after_s <= self.interval_s:
-            raise ValueError("stale_after_s must be longer than interval_s: between two checks beat shows no progress")
+            raise ValueError("stale_after_s must be longer than interval_s: between two checks logic may be idle")
         return self
 
 
@@ -253,14 +395,56 @@ class UpSettings(Section):
 
     state_port: int = Field(6390, ge=0, le=65_535, description="embedded Redis for broker and state; 0: any free port")
     frames_port: int = Field(6391, ge=0, le=65_535, description="embedded Redis for frames; 0: any free port")
-    flower_port: int = Field(5555, ge=0, le=65_535, description="Flower, on loopback; 0: any free port")
+    flower_port: int = Field(5555, ge=0, le=65_535, description="Flower; 0: any free port")
     concurrency: int = Field(2, ge=1, le=256, description="processes of the Celery worker")
+
+
+class FlowerSettings(Section):
+    """Flower, the page on Celery's workers."""
+
+    address: str = Field("127.0.0.1", min_length=1, description="where it listens; elsewhere only with a login")
+    user: str = Field("", max_length=64, pattern=r"^[!-+\--9;-~]*$", description="who may look; empty: everybody")
+    password: SecretStr | None = Field(None, description="of that user; ASCII without commas, 8 characters at least")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "FlowerSettings":
+        password = self.password.get_secret_value() if self.password else ""
+        if bool(self.user) != bool(password):
+            raise ValueError("user and password must be set together")
+        if password and (len(password) < 8 or "," in password or not password.isascii()):
+            raise ValueError("the password must have 8 characters at least, all of them ASCII, none a comma")
+        return self
+
+    @property
+    def login(self) -> str:
+        """User and password as Flower takes them; empty where none is set."""
+        return f"{self.user}:{self.password.get_secret_value()}" if self.password else ""
+
+
+class PrometheusSettings(Section):
+    """Metrics for Prometheus: an address for each process, as /metrics."""
+
+    port: int = Field(
+        0,
+        ge=0,
+        le=65_532,
+        description="producer; GPU worker, Celery worker and beat have the three after it; 0: no metrics",
+    )
+    address: str = Field("127.0.0.1", min_length=1, description="where to listen; 0.0.0.0: for other machines too")
+
+
+class TraceSettings(Section):
+    """OpenTelemetry traces of single pictures; needs `fbtasks[otel]`."""
+
+    sample: float = Field(0.0, ge=0, le=1, description="share of the pictures that are traced; 0: none")
+    endpoint: str = Field("http://127.0.0.1:4318", pattern=r"^https?://", description="where OTLP is taken, over HTTP")
 
 
 class LogSettings(Section):
     """Logs, to standard error."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="least severity shown")
+    format: Literal["pretty", "json"] = Field("pretty", description="json: an object a line, for what gathers logs")
 
 
 def _on_loopback(port: int) -> str:
@@ -294,14 +478,18 @@ class Settings(BaseSettings):
     logic: LogicSettings = LogicSettings()
     rules: RuleTables = Field(default_factory=dict, description="rule settings of all cameras, a table per rule")
     store: StoreSettings = StoreSettings()
-    webhook: WebhookSettings = WebhookSettings()
+    sinks: dict[SinkName, AnySink] = Field(default_factory=dict, description="where alerts go, a table per sink")
     delivery: DeliverySettings = DeliverySettings()
+    storm: StormSettings = StormSettings()
     health: HealthSettings = HealthSettings()
     recording: RecordingSettings = RecordingSettings()
     evidence: EvidenceSettings = EvidenceSettings()
     metrics: MetricsSettings = MetricsSettings()
     report: ReportSettings = ReportSettings()
     up: UpSettings = UpSettings()
+    flower: FlowerSettings = FlowerSettings()
+    prometheus: PrometheusSettings = PrometheusSettings()
+    trace: TraceSettings = TraceSettings()
     log: LogSettings = LogSettings()
     cameras: list[CameraSettings] = Field(default_factory=list)
 
@@ -361,8 +549,7 @@ def _shown(value: Any) -> Any:
     if isinstance(value, BaseModel):
         return {name: _shown(getattr(value, name)) for name in type(value).model_fields}
     if isinstance(value, SecretStr):
-        secret = value.get_secret_value()
-        return redact_url(secret) if "://" in secret else HIDDEN
+        return _shown_secret(value)
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, list):
@@ -370,6 +557,13 @@ def _shown(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _shown(item) for key, item in value.items()}
     return value
+
+
+def _shown_secret(value: SecretStr) -> str:
+    scheme, found, _ = value.get_secret_value().partition("://")
+    if not found:
+        return HIDDEN
+    return f"{scheme}://{HIDDEN}" if isinstance(value, Opaque) else redact_url(value.get_secret_value())
 
 
 def load_settings(path: Path | None = None) -> Settings:
@@ -416,29 +610,35 @@ def _file(path: Path | None) -> Path | None:
 
 def _explain(fault: ErrorDetails, file: Path | None) -> str:
     """One line for one fault. The value is never shown: it may be a secret."""
-    path = ".".join(str(part) for part in fault["loc"])
+    loc = fault["loc"]
+    # Of a sink, pydantic names the kind too: sinks.NAME.KIND.setting.
+    path = ".".join(str(part) for part in (loc[:2] + loc[3:] if loc[:1] == ("sinks",) else loc))
     where = f"{file or 'environment'}: {path}" if path else f"{file or 'environment'}"
+    if loc == ("webhook",):
+        return f'{where}: is [sinks.webhook] now, with kind = "webhook" in it'
     if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown setting{nearest(str(fault['loc'][-1]), _names_at(fault['loc'][:-1]))}"
+        return f"{where}: unknown setting{nearest(str(loc[-1]), _names_at(loc[:-1]))}"
+    if fault["type"] == "union_tag_not_found":
+        return f"{where}: kind is missing; write webhook, pubsub, mqtt, apprise or package"
     return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _names_at(path: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Settings
-    is_key = False
+    place: Any = Settings
     for part in path:
-        if is_key or isinstance(part, int):
-            is_key = False
-            continue
-        annotation = model.model_fields[part].annotation
-        model, is_key = _section(annotation), get_origin(annotation) is dict
-    return list(model.model_fields)
+        place = _inside(place, part)
+    return list(place.model_fields)
 
 
-def _section(annotation: Any) -> type[BaseModel]:
-    """The table behind an annotation such as `GpuSettings`, `list[CameraSettings]` or `dict[str, ModelSource]`."""
-    inner: type[BaseModel] = [annotation, *get_args(annotation)][-1]
-    return inner
+def _inside(place: Any, part: int | str) -> Any:
+    """What is at `part` of a table, of a list or dictionary of tables, or of tables told apart by their kind."""
+    origin = get_origin(place)
+    if origin in {list, dict}:
+        return get_args(place)[-1]
+    if origin is Annotated:
+        kinds = get_args(get_args(place)[0])
+        return next(kind for kind in kinds if part in get_args(kind.model_fields["kind"].annotation))
+    return place.model_fields[part].annotation
 
 
 def variables() -> list[str]:
@@ -460,7 +660,7 @@ def _refuse_unknown_variables(environment: Mapping[str, str]) -> None:
     faults = [
         f"environment: {name}: unknown setting{nearest(name, known)}"
         for name in sorted(environment)
-        if name.startswith(ENV_PREFIX) and name not in known and not name.startswith(f"{ENV_PREFIX}RULES__")
+        if name.startswith(ENV_PREFIX) and name not in known and not name.startswith(_OPEN)
     ]
     if faults:
         raise ConfigError("\n".join(faults))

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from fbtasks.errors import FbtasksError
+from fbtasks.systemd import WATCHDOG, notify
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ RESTART_MIN_S = 0.5
 RESTART_MAX_S = 30.0
 HEALTHY_S = 60.0
 """After a child that ran for so long the pause before its restart begins again at the shortest."""
+MOST_REFUSALS = 3
+"""More than one, for a driver may be still loading when the machine has just started."""
 _PR_SET_PDEATHSIG = 1
 # Loaded here: between fork and exec, where it is used, nothing may be loaded.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -32,6 +35,10 @@ _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 class ChildFailed(FbtasksError):
     """A child did not become ready, or ended before it was."""
+
+
+class ChildRefused(ChildFailed):
+    """A child refuses to work as it is set."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,7 @@ class Child:
         argv: the command line.
         ready: asked until it is true before the next child starts.
         stop_s: how long it may take to end after SIGTERM, seconds; then it is killed.
+        refusals: exit codes that say that it will not work as it is set, however often it is started.
     """
 
     name: str
@@ -50,6 +58,7 @@ class Child:
     ready: Callable[[], bool] | None = None
     ready_s: float = 30.0
     stop_s: float = 10.0
+    refusals: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -59,6 +68,8 @@ class _Running:
     started_at: float
     restarts: int = 0
     restart_at: float | None = None
+    refusals: int = 0
+    has_worked: bool = False
 
 
 class Supervisor:
@@ -91,8 +102,14 @@ class Supervisor:
                 self._await_ready(child, child.ready, stop)
 
     def watch(self, stop: threading.Event) -> None:
-        """Restart what dies until `stop` is set."""
+        """Restart what dies until `stop` is set.
+
+        Raises:
+            ChildRefused: one that has never worked refused `MOST_REFUSALS` times to. What has worked once is started
+                again for ever: its driver or its device may come back.
+        """
         while not stop.wait(POLL_S):
+            notify(WATCHDOG)
             for running in self._running.values():
                 self._revive(running)
 
@@ -137,6 +154,7 @@ class Supervisor:
         now = monotonic()
         if running.restart_at is None:
             _kill(running.process)  # what it has left behind would work beside its successor
+            self._count_refusals(running, code, ran_s=now - running.started_at)
             running.restarts = 0 if now - running.started_at > HEALTHY_S else running.restarts
             pause_s = min(RESTART_MIN_S * 2.0 ** min(running.restarts, 30), RESTART_MAX_S)
             running.restart_at = now + pause_s
@@ -145,6 +163,16 @@ class Supervisor:
             running.process = self._launch(running.child)
             running.started_at, running.restart_at = now, None
             running.restarts += 1
+
+    def _count_refusals(self, running: _Running, code: int, *, ran_s: float) -> None:
+        child = running.child
+        running.has_worked |= ran_s > HEALTHY_S
+        running.refusals = running.refusals + 1 if code in child.refusals else 0
+        if running.refusals >= MOST_REFUSALS and not running.has_worked:
+            raise ChildRefused(
+                f"{child.name} refused to start {MOST_REFUSALS} times; its last lines above say why. "
+                "Put that right and start again"
+            )
 
 
 def _end(running: _Running) -> None:

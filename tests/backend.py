@@ -16,6 +16,7 @@ class Received(NamedTuple):
 
     headers: Message
     """Looked up without regard to case; None when absent."""
+    body: bytes
     json: Any
 
 
@@ -60,7 +61,7 @@ def _handler(backend: Backend) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:  # the name that http.server calls
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            self.send_response(backend.take(Received(self.headers, json.loads(body))))
+            self.send_response(backend.take(Received(self.headers, body, json.loads(body))))
             self.send_header("Content-Length", "0")
             self.end_headers()
 

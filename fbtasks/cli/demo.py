@@ -6,7 +6,7 @@ import socket
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Event, Thread, Timer
-from time import localtime, monotonic, strftime
+from time import monotonic
 
 import click
 import msgspec
@@ -16,6 +16,7 @@ from fbtasks import logs
 from fbtasks.alert import Alert
 from fbtasks.cli import up
 from fbtasks.cli.sim.options import need_pyav
+from fbtasks.cli.wording import alert_line, line
 from fbtasks.embedded import LOOPBACK, port_or_free, url
 from fbtasks.keys import Keys
 from fbtasks.lifecycle import on_stop
@@ -29,7 +30,6 @@ CAMERAS = ("box-1", "box-2", "box-3", "paddock")
 """Scenarios that come with the package, told in their comments."""
 CAMERAS_START_S = 60.0
 """A slow, busy machine may take so long to lay out the scenes."""
-WORDS = {"raised": "ALERT", "escalated": "WORSE", "cleared": "over"}
 
 INTRODUCTION = """\
 Four cameras in a simulated stable, over real RTSP. In box-1 the horse lies down and stays down; in the paddock one
@@ -123,15 +123,11 @@ class Narrator(Thread):
         self._watched.add(camera_id)
         after = monotonic() - self._began
         seen = subject(decision.tracks[0].class_name)
-        _tell(decision.captured_at, camera_id, "seen", f"A {seen} is in view, {after:.0f} s after the start")
+        message = f"A {seen} is in view, {after:.0f} s after the start"
+        click.echo(line(decision.captured_at, camera_id, "seen", message))
 
     def _tell_alert(self, alert: Alert) -> None:
-        severity = "" if alert.event == "cleared" else f" ({alert.severity})"
-        _tell(alert.at, alert.camera_id, WORDS[alert.event] + severity, alert.message)
-
-
-def _tell(at: float, camera_id: str, what: str, message: str) -> None:
-    click.echo(f"{strftime('%H:%M:%S', localtime(at))}  {camera_id:<6} {what:<16} {message}")
+        click.echo(alert_line(alert))
 
 
 def write_settings(folder: Path, camera_port: int, *, verbose: bool) -> Settings:

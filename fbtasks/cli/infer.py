@@ -1,6 +1,7 @@
 """`fbtasks infer`."""
 
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import TYPE_CHECKING, Literal, cast
 import click
 
 from fbtasks.cli import with_settings
-from fbtasks.errors import ConfigError
+from fbtasks.errors import ConfigError, EngineError
 from fbtasks.gpu.catalogue import FOLDER, Catalogue
-from fbtasks.health import HealthBoard, Report, report_of
+from fbtasks.health import PREPARING, HealthBoard, Report, report_of
 from fbtasks.keys import TASKS_CAP, Keys
 from fbtasks.lifecycle import leave, on_stop
 from fbtasks.mailbox import Mailboxes
+from fbtasks.metrics import GpuMetrics, MetricsServer, ReportCollector, gpu_families, registry_of
+from fbtasks.redaction import redact
 from fbtasks.reporter import Reporter
 from fbtasks.settings import Settings
+from fbtasks.tracing import traces_of
 from fbtasks.transport import REDIS_AWAY, DeadLetters, FrameQueue, connect
 
 if TYPE_CHECKING:
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+EX_CONFIG = 78
+"""Exit code of a worker that refuses its model or provider: starting it again changes nothing."""
 EXIT_HUNG = 75
 """Exit code of a worker whose engine hangs (EX_TEMPFAIL): whatever supervises it starts another."""
 
@@ -49,8 +55,9 @@ def waker(settings: Settings) -> Callable[[list[str]], None]:
     """
     from kombu.exceptions import OperationalError
 
-    from fbtasks.celery import PROCESS_CAMERA, WAKE_UP_EXPIRES_S, app, queue_key
+    from fbtasks.celery import PROCESS_CAMERA, WAKE_UP_EXPIRES_S, make_app, queue_key
 
+    app = make_app(settings)
     # A broker that hangs must not hang this worker. Celery's workers wait for messages and may not have this limit.
     app.conf.broker_transport_options |= {"socket_timeout": settings.redis.timeout_s}
     broker, queue = connect(settings.state_url, settings.redis.timeout_s), queue_key(settings)
@@ -98,11 +105,13 @@ def open_engines(settings: Settings) -> "Engines":
 
 def serve(settings: Settings, engines: "Engines") -> None:
     """Work until SIGTERM or SIGINT; ends the process with `EXIT_HUNG` when a run of the model hangs."""
+    from fbtasks.cli.presence import Presence, batch_shown
     from fbtasks.gpu.worker import GpuWorker
 
     keys = Keys(settings.redis.prefix)
     state = connect(settings.state_url, settings.redis.timeout_s)
     board = HealthBoard(state, keys)
+    registry, traces = registry_of("gpu"), traces_of(settings.trace, "infer")
 
     def end_hung() -> None:
         """The report stays on the board: it tells what happened, and the next process writes one of its own."""
@@ -122,6 +131,8 @@ def serve(settings: Settings, engines: "Engines") -> None:
         wake=waker(settings),
         hang_s=settings.gpu.hang_s,
         on_hang=end_hung,
+        metrics=GpuMetrics(registry),
+        traces=traces,
     )
 
     def report() -> Report:
@@ -134,10 +145,14 @@ def serve(settings: Settings, engines: "Engines") -> None:
             counters=dict(done.counters),
         )
 
+    registry.register(ReportCollector(report, gpu_families))
     full = engines.full
     log.info("ready: %s on %s, batches of up to %d", full.model.model_id, full.provider, full.max_batch)
-    with on_stop(worker.stop), Reporter(board, report):
+    metrics = MetricsServer(settings.prometheus, "gpu", registry)
+    with on_stop(worker.stop), Reporter(board, report), metrics, Presence("infer", report, batch_shown):
         worker.run()
+    if traces is not None:
+        traces.close()
     log.info("stopped after %d batches", worker.progress.counters["batches"])
     if engines.is_opening:
         leave(0)
@@ -163,4 +178,16 @@ def _facts(engines: "Engines", done: "Progress") -> dict[str, str | float]:
 @with_settings("infer")
 def command(settings: Settings) -> None:
     """Take frames from Redis in batches, run the model, push raw boxes to each camera's mailbox."""
-    serve(settings, open_engines(settings))
+    board = HealthBoard(connect(settings.state_url, settings.redis.timeout_s), Keys(settings.redis.prefix))
+    try:
+        with Reporter(board, _preparing, is_ready=False):
+            engines = open_engines(settings)
+    except EngineError as error:
+        click.echo(f"fbtasks: {redact(str(error))}", err=True)
+        sys.exit(EX_CONFIG)
+    serve(settings, engines)
+
+
+def _preparing() -> Report:
+    """Of a worker that opens its model, which may take minutes."""
+    return report_of("gpu", now=time(), progress_at=None, facts={"state": PREPARING})

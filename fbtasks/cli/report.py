@@ -2,7 +2,7 @@
 
 import json
 import logging
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date, datetime
 from pathlib import Path
 from time import time
@@ -16,7 +16,9 @@ from fbtasks.logic.localtime import last_over
 from fbtasks.logic.nightly import Report, text
 from fbtasks.logic.reports import reports
 from fbtasks.logic.store import open_store
+from fbtasks.registry import Registry
 from fbtasks.settings import Settings
+from fbtasks.transport import REDIS_AWAY, connect
 
 
 @click.command(name="report")
@@ -30,10 +32,17 @@ def command(settings: Settings, *, day: datetime | None, cameras: tuple[str, ...
     night = day.date() if day else last_over(time(), settings.report.night, settings.zone)
     with closing(open_store(settings.store_url)) as store:
         store.migrate()
-        found = reports(settings, store, night, cameras)
+        found = reports(_with_added_cameras(settings), store, night, cameras)
     click.echo(_page(settings, found, night))
     if json_file is not None:
         json_file.write_text(json.dumps(msgspec.to_builtins(found), indent=2), encoding="utf-8")
+
+
+def _with_added_cameras(settings: Settings) -> Settings:
+    """For the names of their horses; a report can be read while Redis is away."""
+    with suppress(*REDIS_AWAY):
+        return Registry(connect(settings.state_url, settings.redis.timeout_s), settings).settings()
+    return settings
 
 
 def _page(settings: Settings, found: list[Report], night: date) -> str:

@@ -7,20 +7,26 @@ from pathlib import Path
 from threading import Event
 
 import click
+from redis import Redis
 
+from fbtasks import systemd
 from fbtasks.cli import with_settings
-from fbtasks.cli.infer import model_file
-from fbtasks.cli.produce import refuse_no_cameras
-from fbtasks.embedded import LOOPBACK, claimed, port_or_free, url, valkey
+from fbtasks.cli.infer import EX_CONFIG, model_file
+from fbtasks.embedded import claimed, port_or_free, url, valkey
 from fbtasks.errors import ConfigError
+from fbtasks.flower import flower_environment
 from fbtasks.lifecycle import on_stop
 from fbtasks.logic.refusal import refuse_wrong_settings
+from fbtasks.logic.sinks.making import sinks_of
 from fbtasks.logic.store import open_store
 from fbtasks.settings import ENV_PREFIX, Settings
-from fbtasks.supervisor import Child, Supervisor
+from fbtasks.supervisor import Child, ChildRefused, Supervisor
 
-STOP_ORDER = ("beat", "produce", "infer", "worker", "flower", "frames", "state")
-"""The health checks first, the source next, so that what is on its way is worked off; what all depend on last."""
+STOP_ORDER = ("watch", "beat", "produce", "infer", "worker", "flower", "frames", "state")
+"""The watcher first, for it would tell of the rest; the health checks and the source next, so that what is on its way
+is worked off; what all depend on last."""
+REFUSALS = frozenset({2, EX_CONFIG})
+"""Exit codes of a child whose settings or model are wrong."""
 REDIS_URL = f"{ENV_PREFIX}REDIS_URL"
 FRAMES_REDIS_URL = f"{ENV_PREFIX}FRAMES_REDIS_URL"
 QUIET_LEVELS = {"WARNING", "ERROR"}
@@ -62,9 +68,10 @@ def roles(settings: Settings, flower_port: int) -> list[Child]:
     return [
         Child("worker", [*celery, "worker", "-Q", "logic", "--without-gossip", "--without-mingle", concurrency, level]),
         Child("beat", [*celery, "beat", "--pidfile=", level]),
-        Child("infer", [fbtasks, "infer"]),
-        Child("produce", [fbtasks, "produce"]),
-        Child("flower", [*celery, "flower", f"--address={LOOPBACK}", f"--port={flower_port}", flower_level]),
+        Child("infer", [fbtasks, "infer"], refusals=REFUSALS),
+        Child("produce", [fbtasks, "produce"], refusals=REFUSALS),
+        Child("flower", [*celery, "flower", f"--port={flower_port}", flower_level]),
+        Child("watch", [fbtasks, "check", "--watch"]),
     ]
 
 
@@ -72,12 +79,13 @@ def run(settings: Settings, stop: Event, *before: Child) -> None:
     """Start everything, what stands `before` the pipeline first; keep it running until `stop`, end it in order.
 
     Raises:
-        ConfigError: a port or the data folder is taken, a command is missing, or a setting would make a child end at
-            once, over and over.
+        ConfigError: a port or the data folder is taken, Flower would be open to everybody, a command is missing, or a
+            setting would make a child end at once, over and over.
         ChildFailed: an embedded server did not start.
     """
-    refuse_no_cameras(settings)
     refuse_wrong_settings(settings)
+    sinks_of(settings, Redis())
+    flower_environment(settings.flower.address, settings.flower.login, environ=os.environ)  # refused here, once
     open_store(settings.store_url).close()
     _refuse_no_model(model_file(settings))
     with claimed(settings.data_dir):
@@ -90,25 +98,31 @@ def _refuse_no_model(file: Path) -> None:
 
 
 def _run(settings: Settings, stop: Event, *before: Child) -> None:
-    env = dict(os.environ)
+    env = {name: value for name, value in os.environ.items() if name not in systemd.VARIABLES}
     servers = redis_servers(settings, env)
     flower_port = port_or_free(settings.up.flower_port, "up.flower_port")
     supervisor = Supervisor([*before, *servers, *roles(settings, flower_port)], stop_order=STOP_ORDER, env=env)
     try:
         supervisor.start(stop)
-        click.echo(f"Flower: http://{LOOPBACK}:{flower_port}", err=True)
+        click.echo(f"Flower: http://{settings.flower.address}:{flower_port}", err=True)
         if servers:
             urls = " ".join(f"{name}={env[name]}" for name in (REDIS_URL, FRAMES_REDIS_URL))
             click.echo(f"Redis, should another command not find it: export {urls}", err=True)
+        systemd.notify(systemd.READY, systemd.status("all parts are started"))
         supervisor.watch(stop)
     finally:
+        systemd.notify(systemd.STOPPING)
         supervisor.stop()
 
 
 @click.command(name="up")
 @with_settings("up")
 def command(settings: Settings) -> None:
-    """Start Redis (unless one is set), producer, GPU worker, Celery worker, beat and Flower; Ctrl-C stops all."""
+    """Start Redis (unless one is set), producer, GPU worker, Celery, beat, Flower and watcher; Ctrl-C stops all."""
     stop = Event()
-    with on_stop(stop.set):
-        run(settings, stop)
+    try:
+        with on_stop(stop.set):
+            run(settings, stop)
+    except ChildRefused as error:
+        click.echo(f"fbtasks: {error}", err=True)
+        sys.exit(EX_CONFIG)

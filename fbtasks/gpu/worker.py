@@ -28,6 +28,8 @@ from fbtasks.gpu.preprocess import decode_into, jpeg_size
 from fbtasks.gpu.runner import Runner
 from fbtasks.gpu.watchdog import Watchdog
 from fbtasks.mailbox import Mailboxes
+from fbtasks.metrics import GpuMetrics
+from fbtasks.tracing import Traces
 from fbtasks.transport import REDIS_AWAY, DeadLetters, FrameQueue
 from fbtasks.wire import Frame, Result, decode_frame, encode
 
@@ -88,6 +90,8 @@ class GpuWorker:
         hang_s: a run that takes longer than this and ten times its usual time counts as hung.
         on_hang: called then from another thread, when all is counted and published that can be; it must end the
             process, for nothing else ends such a run.
+        metrics: is told how long each stage took.
+        traces: is told the way of single frames.
     """
 
     def __init__(
@@ -103,12 +107,17 @@ class GpuWorker:
         wake: Callable[[list[str]], None],
         hang_s: float,
         on_hang: Callable[[], None],
+        metrics: GpuMetrics | None = None,
+        traces: Traces | None = None,
     ) -> None:
         self._engines = engines
+        self._metrics = metrics or GpuMetrics()
+        self._traces = traces
         self._frames = frames
         self._mailboxes = mailboxes
         self._dead = dead
         self._max_batch = engines.full.max_batch
+        self._metrics.limit.set(self._max_batch)
         self._min_confidence = min_confidence
         self._wake = wake
         self._batcher = Batcher(max_age_s=max_age_s)
@@ -208,6 +217,10 @@ class GpuWorker:
             else:
                 self._batcher.add([taken])
                 newest = max(newest, taken.frame.sent_at)
+                self._trace([taken], "capture", taken.frame.captured_at, taken.frame.sent_at)
+                self._trace([taken], "queue_wait", taken.frame.sent_at, taken_at)
+                self._metrics.stages.observe("capture", taken.frame.sent_at - taken.frame.captured_at)
+                self._metrics.stages.observe("queue_wait", taken_at - taken.frame.sent_at)
         self.progress.counters["frames_taken"] += len(messages)
         self._bury(refused)
         return taken_at - newest
@@ -233,10 +246,13 @@ class GpuWorker:
 
     def _fill(self, place: Place) -> tuple[str, bytes] | None:
         """Decode one frame into its place; returns the reason and the message of one that cannot be."""
-        frame, good = place.taken.frame, False
+        frame, good, began = place.taken.frame, False, monotonic()
         try:
             decode_into(frame.jpeg, place.picture)
             good = True
+            took_s = monotonic() - began
+            self._metrics.stages.observe("decode", took_s)
+            self._trace([place.taken], "decode", time() - took_s, time())
         except BadMessage as error:
             return _of(frame, error), place.taken.message
         finally:
@@ -261,8 +277,13 @@ class GpuWorker:
             candidates = self._runner.run(self._engines[frames[0].size], pictures)
         finally:
             self.progress.batch_limit = self._runner.limit.limit
+            self._metrics.limit.set(self._runner.limit.limit)
             self.progress.counters["memory_faults"] = self._runner.memory_faults
-        self.progress.run_ms = (monotonic() - began) * 1000
+        took_s = monotonic() - began
+        self.progress.run_ms = took_s * 1000
+        self._metrics.stages.observe("inference", took_s)
+        self._metrics.batch.observe(len(frames))
+        self._trace(frames, "inference", time() - took_s, time(), batch=len(frames))
         return _Done(frames, candidates, time())
 
     def _hangs(self, what: str) -> None:
@@ -294,6 +315,7 @@ class GpuWorker:
             self._done.task_done()
 
     def _send(self, done: _Done) -> None:
+        began = monotonic()
         results = self._results(done)
         try:
             delivered = self._mailboxes.push(results)
@@ -309,6 +331,14 @@ class GpuWorker:
         asleep = [camera_id for camera_id, told in delivered.items() if told.wake]
         if asleep:
             self._wake(asleep)
+        took_s = monotonic() - began
+        self._metrics.stages.observe("publish", took_s)
+        self._trace(done.frames, "publish", time() - took_s, time())
+
+    def _trace(self, frames: list[Taken], stage: str, began: float, ended: float, **attributes: float | str) -> None:
+        if self._traces is not None:
+            for taken in frames:
+                self._traces.stage(taken.frame, stage, began, ended, **attributes)
 
     def _results(self, done: _Done) -> dict[str, list[bytes]]:
         results: dict[str, list[bytes]] = defaultdict(list)

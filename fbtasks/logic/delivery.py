@@ -5,12 +5,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fbtasks.errors import DeliveryFailed
+from fbtasks.logic.pace import Pace
 from fbtasks.logic.sinks import Sink
 from fbtasks.logic.store import Claim, Store
 from fbtasks.settings import DeliverySettings
 
 LEASE_MARGIN_S = 30.0
 """A claim outlives the sink's own timeout, twice, by this: for name look-ups, a busy machine and the database."""
+REST_MAX_S = 60.0
+"""A sink that is away is tried at least about so often: it is noticed soon when it is back."""
+DUE_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,8 @@ class Outcome:
     dead: int = 0
     retry_at: float | None = None
     """When the delivery that failed is due again, unix seconds; None when none is left waiting by this run."""
+    error: str = ""
+    """Why the last that failed did."""
 
 
 def backoff_s(attempt: int, chance: float, settings: DeliverySettings) -> float:
@@ -36,14 +42,43 @@ def backoff_s(attempt: int, chance: float, settings: DeliverySettings) -> float:
     return floor + chance * (ceiling - floor)
 
 
-def next_attempt_at(claim: Claim, now: float, chance: float, settings: DeliverySettings) -> float | None:
+def next_attempt_at(
+    claim: Claim, now: float, chance: float, settings: DeliverySettings, retry_after_s: float = 0.0
+) -> float | None:
     """When to try again after the claim's try failed at `now`; None to give up.
+
+    Not before `retry_after_s`, which the sink asked for.
 
     That is when the next try would begin later than `give_up_after_s` after the first one. Counted from the first try
     and not from the alert: a site that was off for a week still tries.
     """
-    at = now + backoff_s(claim.attempt, chance, settings)
+    at = now + max(retry_after_s, backoff_s(claim.attempt, chance, settings))
     return at if at - claim.since <= settings.give_up_after_s else None
+
+
+def deliver_due(
+    store: Store,
+    sinks: Mapping[str, Sink],
+    sink_name: str,
+    pace: Pace,
+    *,
+    settings: DeliverySettings,
+    clock: Callable[[], float],
+    is_over: Callable[[], bool],
+    note: Callable[[Outcome], None],
+) -> None:
+    """Deliver what is due to one sink, longest due first, until nothing is, `pace` says wait, or `is_over`.
+
+    `note` is told of every episode that was worked on.
+
+    Raises:
+        StoreUnavailable: as `deliver_next` says.
+    """
+    while pace.allows(clock()) and (due := store.due(clock(), DUE_AT_ONCE, sink_name)):
+        for episode_id, _ in due:
+            if is_over() or not pace.allows(clock()):
+                return
+            note(deliver_next(store, sinks, episode_id, sink_name, pace, settings=settings, clock=clock))
 
 
 def deliver_next(
@@ -51,6 +86,7 @@ def deliver_next(
     sinks: Mapping[str, Sink],
     episode_id: str,
     sink_name: str,
+    pace: Pace,
     *,
     settings: DeliverySettings,
     clock: Callable[[], float],
@@ -66,20 +102,34 @@ def deliver_next(
     """
     outcome = Outcome()
     lease_s = _lease_s(sinks.get(sink_name))
-    while claim := store.claim(episode_id, sink_name, clock(), lease_s):
+    while pace.allows(clock()) and (claim := store.claim(episode_id, sink_name, clock(), lease_s)):
+        pace.spend(clock(), settings.max_per_s)
         try:
             _send(sinks, claim)
         except DeliveryFailed as failure:
             now = clock()
-            at = next_attempt_at(claim, now, chance(), settings) if failure.retryable else None
+            at = _next_try(claim, failure, pace, settings, now=now, chance=chance())
             store.failed(claim, str(failure), now, at)
             if at is not None:
-                return Outcome(outcome.delivered, outcome.dead, at)
-            outcome = Outcome(outcome.delivered, outcome.dead + 1)
+                return Outcome(outcome.delivered, outcome.dead, at, str(failure))
+            outcome = Outcome(outcome.delivered, outcome.dead + 1, error=str(failure))
         else:
+            pace.answered()
             store.delivered(claim, clock())
-            outcome = Outcome(outcome.delivered + 1, outcome.dead)
+            outcome = Outcome(outcome.delivered + 1, outcome.dead, error=outcome.error)
     return outcome
+
+
+def _next_try(
+    claim: Claim, failure: DeliveryFailed, pace: Pace, settings: DeliverySettings, *, now: float, chance: float
+) -> float | None:
+    """When the alert is due again after this failure, None for never; the sink rests where trying again may help."""
+    if not failure.retryable:
+        pace.answered()
+        return None
+    pause_s = min(REST_MAX_S, backoff_s(pace.failures + 1, chance, settings))
+    pace.rest(now + max(failure.retry_after_s, pause_s))
+    return next_attempt_at(claim, now, chance, settings, failure.retry_after_s)
 
 
 def _lease_s(sink: Sink | None) -> float:

@@ -1,8 +1,8 @@
 """From "the condition holds now" to alerts: one episode per rule and animal, from its first moment to its clear.
 
     pending ──held long enough──► raised ──held longer──► escalated ──over for clear_after_s──► cleared
-       │                                                                     ▲
-       └──over for as long as it held──► forgotten          not seen for lost_clear_after_s
+       │                           (updated: told again every remind_every_s)              ▲
+       └──over for as long as it held──► forgotten                not seen for lost_clear_after_s
 
 An episode adds up the time in which its condition was *seen* to hold. Unknown time (an unsure posture, a hidden animal,
 a gap between pictures) pauses it: it counts neither for the condition nor for its end, so a blind camera can neither
@@ -13,6 +13,9 @@ a stall with one horse that is the same horse. One that was in view together wit
 watches for `lost_clear_after_s` without that happening, an open alert is cleared, saying so; the time it had added up
 stays behind as a pending episode. A horse that lies where the model cannot see it is thus not timed from nothing when
 it is seen again, and one that had left comes back on its feet, which ends the timer.
+
+**The cooldown** after a clear is the animal's, not the camera's: another that lies down is told of at once. The animal
+is followed as an episode's is, so that one found anew under another number is not told of twice.
 
 A rule about the camera as a whole has one episode at a time, which is never lost. While the camera is blind, only these
 rules are asked; the others stand still.
@@ -32,7 +35,8 @@ from fbtasks.logic.scene import Judged, Scene
 MAX_SHARED_VIEW_S = 2.0
 """A track seen together with a lost one for longer is another animal; for less, it may be the same one found twice."""
 MOST_ORPHANS = 16
-"""Pending episodes without an animal that are kept for one rule; beyond, those that had held shortest are forgotten."""
+"""Pending episodes without an animal that are kept for one rule; beyond, those that had held shortest are forgotten.
+As many cooldowns are kept; beyond, the oldest are."""
 WHOLE = 0
 """Holder of an episode about the camera as a whole; tracks count from 1."""
 
@@ -54,6 +58,7 @@ class Episode(msgspec.Struct):
         seen_at: when the holder was last seen.
         severity: of the last alert; None while pending.
         number: of the next alert.
+        told_s: what `held_s` was at the last alert.
     """
 
     rule: str
@@ -66,20 +71,31 @@ class Episode(msgspec.Struct):
     seen_at: float = 0.0
     severity: Severity | None = None
     number: int = 0
+    told_s: float = 0.0
 
 
-class Cleared(msgspec.Struct, frozen=True):
-    """When the last alert of a rule on this camera was cleared, and the highest severity it had."""
+class Cleared(msgspec.Struct):
+    """An alert of a rule that was cleared, for as long as its cooldown lasts.
 
+    Attributes:
+        rule: its name.
+        at: when it was cleared.
+        severity: the highest that it had.
+        holder, seen_at: whose it was, as in an episode.
+    """
+
+    rule: str
     at: float
     severity: Severity
+    holder: int | None
+    seen_at: float
 
 
 class Book(msgspec.Struct):
-    """The episodes of one camera, and each rule's last clear."""
+    """The episodes of one camera, and what was cleared lately, the oldest first."""
 
     episodes: list[Episode] = []
-    cleared: dict[str, Cleared] = {}
+    cleared: list[Cleared] = []
 
     def restart_clock(self, now: float) -> None:
         """Go on at `now`, earlier than what was noted: keep what was added up, and let the animals be found anew.
@@ -89,7 +105,9 @@ class Book(msgspec.Struct):
         for episode in self.episodes:
             episode.holder = None
             episode.seen_at = min(episode.seen_at, now)
-        self.cleared = {name: Cleared(min(last.at, now), last.severity) for name, last in self.cleared.items()}
+        for last in self.cleared:
+            last.holder = WHOLE if last.holder == WHOLE else None
+            last.at, last.seen_at = min(last.at, now), min(last.seen_at, now)
 
 
 class Episodes:
@@ -125,6 +143,7 @@ class Episodes:
     def _apply(self, book: Book, rule: Rule, seen: Seen, scene: Scene) -> list[Alert]:
         for episode in _of(book, rule):
             self._follow(book, rule, episode, seen)
+        _follow_cleared(book, rule, seen, scene.at)
         begun = self._begin(book, rule, seen, scene.at)
         watched = scene.elapsed_s if scene.elapsed_s <= rule.max_gap_s else 0.0
         alerts: list[Alert] = []
@@ -166,7 +185,7 @@ class Episodes:
         own = {other.holder: other for other in book.episodes if other.rule == orphan.rule and other.holder is not None}
         for track_id, view in mine.items():
             other = own.get(track_id)
-            if view.track.first_seen_at < orphan.seen_at - MAX_SHARED_VIEW_S:
+            if not _may_be(orphan, view):
                 continue
             if other is None:
                 return view
@@ -238,23 +257,19 @@ class Episodes:
         return cleared
 
     def _raise(self, book: Book, rule: Rule, episode: Episode, one: Any, now: float) -> list[Alert]:
-        due = [level.severity for level in self._levels[rule.name] if level.after_s <= episode.held_s]
-        if not due or _rank(due[-1]) <= _rank(episode.severity):
+        due = [level for level in self._levels[rule.name] if level.after_s <= episode.held_s]
+        event = _event(rule, episode, due[-1].severity if due else None)
+        if event is None or (rule.active and not within(rule.active, now, self._zone)):
             return []
-        event: Event = "raised" if episode.severity is None else "escalated"
-        if event == "raised" and self._cooling(book, rule, due[-1], now):
-            return []
-        if rule.active and not within(rule.active, now, self._zone):
-            return []
-        episode.severity = due[-1]
         message = rule.raised_message(self._camera_id, episode.held_s, one)
-        after_s = next(level.after_s for level in self._levels[rule.name] if level.severity == episode.severity)
-        evidence = rule.evidence(one) | rule.thresholds() | {"threshold_s": after_s}
+        evidence = rule.evidence(one) | rule.thresholds()
+        if event != "updated":
+            severity = due[-1].severity
+            if event == "raised" and _cooling(book, rule, episode, one, severity=severity, now=now):
+                return []
+            episode.severity = severity
+            evidence |= {"threshold_s": due[-1].after_s}
         return [self._alert(episode, event, now, message, evidence)]
-
-    def _cooling(self, book: Book, rule: Rule, severity: Severity, now: float) -> bool:
-        last = book.cleared.get(rule.name)
-        return last is not None and now - last.at < rule.cooldown_s and _rank(severity) <= _rank(last.severity)
 
     def _end(self, book: Book, rule: Rule, episode: Episode, one: Any, now: float) -> list[Alert]:
         if episode.severity is None:
@@ -270,7 +285,7 @@ class Episodes:
     def _clear(self, book: Book, episode: Episode, message: str, evidence: Evidence, now: float) -> list[Alert]:
         book.episodes.remove(episode)
         if episode.severity is not None:
-            book.cleared[episode.rule] = Cleared(now, episode.severity)
+            book.cleared.append(Cleared(episode.rule, now, episode.severity, episode.holder, episode.seen_at))
         return [self._alert(episode, "cleared", now, message, evidence)]
 
     def _alert(self, episode: Episode, event: Event, now: float, message: str, evidence: Evidence) -> Alert:
@@ -292,7 +307,16 @@ class Episodes:
             evidence={"held_s": episode.held_s, SEEN_AS: episode.holder or None, **evidence},
         )
         episode.number += 1
+        episode.told_s = episode.held_s
         return alert
+
+
+def _event(rule: Rule, episode: Episode, due: Severity | None) -> Event | None:
+    """What is to be told of an episode whose condition holds, when `due` is the gravest level that it has reached."""
+    if _rank(due) > _rank(episode.severity):
+        return "raised" if episode.severity is None else "escalated"
+    is_late = rule.remind_every_s is not None and episode.held_s - episode.told_s >= rule.remind_every_s
+    return "updated" if episode.severity is not None and is_late else None
 
 
 def _first(book: Book, rule: Rule, holder: int, one: Any, now: float) -> Episode:
@@ -301,10 +325,42 @@ def _first(book: Book, rule: Rule, holder: int, one: Any, now: float) -> Episode
         return Episode(rule.name, holder, now, holder, seen_at=one.track.last_seen_at)
     began_at = rule.began_at(one) if isinstance(rule, CameraRule) else now
     held_s = now - began_at
-    last = book.cleared.get(rule.name)
     # Not before the last clear: an identifier is made of the start, and would else be that of an episode that is over.
-    started_at = max(began_at, last.at) if last is not None else began_at
+    started_at = max([began_at, *(last.at for last in book.cleared if last.rule == rule.name)])
     return Episode(rule.name, None, started_at, holder, held_s=held_s if held_s <= rule.max_gap_s else 0.0)
+
+
+def _follow_cleared(book: Book, rule: Rule, seen: Seen, now: float) -> None:
+    """Keep each cooldown with its animal, or give it to the next that comes into view; drop those that are over."""
+    mine = [last for last in book.cleared if last.rule == rule.name]
+    kept = mine[-1:] if isinstance(rule, CameraRule) else [last for last in mine if now - last.at < rule.cooldown_s]
+    book.cleared = [last for last in book.cleared if last.rule != rule.name] + kept[-MOST_ORPHANS:]
+    if isinstance(rule, CameraRule):
+        return
+    for last in kept:
+        if last.holder not in seen:
+            taken = {other.holder for other in kept}
+            last.holder = next(
+                (track_id for track_id, view in seen.items() if track_id not in taken and _may_be(last, view)), None
+            )
+        if last.holder is not None:
+            last.seen_at = seen[last.holder].track.last_seen_at
+
+
+def _may_be(lost: Episode | Cleared, view: Judged) -> bool:
+    """Whether the track may be that of an animal last seen at `lost.seen_at`: one in view beside it is another."""
+    return view.track.first_seen_at >= lost.seen_at - MAX_SHARED_VIEW_S
+
+
+def _cooling(book: Book, rule: Rule, episode: Episode, one: Any, *, severity: Severity, now: float) -> bool:
+    """Whether a raise of that severity comes too soon after a clear of the same animal, or of one that may be it."""
+    return any(
+        last.rule == rule.name
+        and (last.holder == episode.holder or (last.seen_at < now and _may_be(last, one)))
+        and now - last.at < rule.cooldown_s
+        and _rank(severity) <= _rank(last.severity)
+        for last in book.cleared
+    )
 
 
 def _of(book: Book, rule: Rule) -> list[Episode]:

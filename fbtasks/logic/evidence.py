@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 
-from fbtasks.alert import Alert
+from fbtasks.alert import SITE, Alert
 from fbtasks.errors import BadMessage
 from fbtasks.logic.localtime import Zone
 from fbtasks.logic.moment import BOX
@@ -70,6 +70,8 @@ class Evidence:
             return {}, "the Redis with the frames was away"
 
     def _with_picture(self, alert: Alert, message: bytes | None, reason: str, *, late: bool) -> Alert:
+        if alert.camera_id == SITE:
+            return alert
         name = file_name(alert)
         try:
             if name is None:

@@ -11,7 +11,7 @@ SEEN_AS = "seen_as_track"
 BOX = ("box_left", "box_top", "box_right", "box_bottom")
 """Where the animal was, source pixels."""
 STAGES = ("capture_to_push_ms", "push_to_take_ms", "take_to_inferred_ms")
-"""As `fbtasks watch` tells them. Where the stages run on several machines, their clocks' differences are in it."""
+"""As `fbtasks top` tells them. Where the stages run on several machines, their clocks' differences are in it."""
 LAST_STAGE = "inferred_to_decided_ms"
 
 

@@ -322,7 +322,8 @@ def _alert_lines(report: Report, zone: Zone) -> list[str]:
     lines = ["  Alerts"]
     for course in report.alerts:
         lasted = "to the end" if course.cleared_at is None else f"for {span(course.cleared_at - course.raised_at)}"
-        lines.append(f"    {_clock(course.raised_at, zone)}  {course.severity:<8}  {lasted:<14}  {course.message}")
+        words = course.message if course.told else f"{course.message}  (muted)"
+        lines.append(f"    {_clock(course.raised_at, zone)}  {course.severity:<8}  {lasted:<14}  {words}")
     return lines
 
 

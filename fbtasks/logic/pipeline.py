@@ -1,5 +1,6 @@
 """One result or silence of one camera in; its new state, what is to be seen in it, and alerts out."""
 
+from math import sqrt
 from typing import Protocol
 
 import msgspec
@@ -9,16 +10,17 @@ from fbtasks.alert import Alert, Event, Severity
 from fbtasks.detections import Boxes
 from fbtasks.errors import BadMessage
 from fbtasks.logic.activity import Activity, History, gait, observe
-from fbtasks.logic.episodes import Episodes
+from fbtasks.logic.baseline import WALKS_BL_S, Baseline
+from fbtasks.logic.episodes import MAX_SHARED_VIEW_S, Episodes
 from fbtasks.logic.localtime import Zone
 from fbtasks.logic.moment import at_moment
 from fbtasks.logic.motion import Corners
 from fbtasks.logic.nms import surviving
-from fbtasks.logic.posture import Glimpse, Posture, subject
+from fbtasks.logic.posture import Glimpse, Posture, cut_off, stated_posture, subject
 from fbtasks.logic.rules import Rule
 from fbtasks.logic.scene import Blindness, Judged, Scene
 from fbtasks.logic.smoother import MAX_GAP_S, Position, PostureName, Smoother, Window
-from fbtasks.logic.state import CameraState, LateRun
+from fbtasks.logic.state import LAST, CameraState, LateRun
 from fbtasks.logic.tracker import Kind, Sighting, Track, Tracker, Tracks
 from fbtasks.wire import Result, Silence
 
@@ -47,6 +49,8 @@ class PostureParameters(Protocol):
     def lying_aspect(self) -> float: ...
     @property
     def softness(self) -> float: ...
+    @property
+    def baseline(self) -> bool: ...
 
 
 class Parameters(Protocol):
@@ -147,6 +151,7 @@ class Pipeline:
         tracker = parameters.tracker
         self._tracker = Tracker(tracker.lost_after_s, tracker.confirm_s, parameters.confidence)
         self._posture = Posture(parameters.posture.lying_aspect, parameters.posture.softness)
+        self._learns = parameters.posture.baseline
         self._smoother = Smoother(parameters.window_s)
         self._episodes = Episodes(camera_id, rules, zone)
 
@@ -184,9 +189,13 @@ class Pipeline:
         elapsed = _since_last_seen(state, now)
         state.last_seen_at, state.blind = now, None
         self._tracker.step(state.tracks, sightings, now)
-        glimpses = self._glimpses(_seen(state, now), sightings, result)
+        if self._learns:
+            _keep_baselines(state)
+        glimpses = self._glimpses(state, sightings, result)
         for track in _seen(state, now):
             self._observe(state, track, glimpses[track.id], elapsed)
+            if self._learns:
+                _learn(state, track, glimpses[track.id], (result.width, result.height), elapsed)
         state.history.watch(now, elapsed if elapsed <= MAX_GAP_S else 0.0)
         confirmed = self._judged(state, result, glimpses, elapsed)
         if any(track.confirmed and track.kind == "animal" for track in _seen(state, now)):
@@ -241,17 +250,24 @@ class Pipeline:
         """Index into `KINDS`, -1 for any other class; `horse_lying` is a horse when `horse` is."""
         return self._kinds.get(class_name, self._kinds.get(subject(class_name), -1))
 
-    def _glimpses(self, tracks: list[Track], sightings: list[Sighting], result: Result) -> dict[int, Glimpse]:
-        """What this picture alone says of the posture of each of `tracks`, all of which are seen in it."""
+    def _glimpses(self, state: CameraState, sightings: list[Sighting], result: Result) -> dict[int, Glimpse]:
+        """What this picture alone says of the posture of each track that is seen in it."""
         strong = [sighting for sighting in sightings if sighting.confidence >= self._confidence]
-        return {track.id: self._glimpse(track.sighting, strong, result) for track in tracks}
+        picture = result.width, result.height
+        baselines = state.baselines if self._learns else {}
+        return {
+            track.id: self._glimpse(track.sighting, strong, picture, baselines.get(track.id))
+            for track in _seen(state, result.captured_at)
+        }
 
-    def _glimpse(self, sighting: Sighting, others: list[Sighting], result: Result) -> Glimpse:
+    def _glimpse(
+        self, sighting: Sighting, others: list[Sighting], picture: tuple[int, int], standing: Baseline | None
+    ) -> Glimpse:
         if sighting.kind != "animal":
             return Glimpse(None, "not an animal")
         if sighting.confidence < self._confidence:
             return Glimpse(None, "the box is too weak to judge by", vague=True)
-        return self._posture.of(sighting, others, result.width, result.height)
+        return self._posture.of(sighting, others, picture, standing)
 
     def _observe(self, state: CameraState, track: Track, glimpse: Glimpse, elapsed: float) -> None:
         window = state.windows.setdefault(track.id, Window())
@@ -273,6 +289,33 @@ class Pipeline:
             if track.confirmed:
                 judged.append(Judged(track, reading, gait(moved, now), size))
         return judged
+
+
+def _keep_baselines(state: CameraState) -> None:
+    """Let a baseline go with its track; the only animal in view takes over that of the last one that was lost.
+
+    Not one that was in view together with the lost one; and beside another animal it may be either of the two.
+    """
+    animals = {track.id: track for track in state.tracks.alive if track.kind == "animal" and track.confirmed}
+    for track_id, baseline in list(state.baselines.items()):
+        if track_id in animals:
+            baseline.seen_at = animals[track_id].last_seen_at
+        elif track_id != LAST:
+            state.baselines[LAST] = state.baselines.pop(track_id)
+    if LAST in state.baselines and len(animals) == 1:
+        (only,) = animals.values()
+        came_later = only.first_seen_at >= state.baselines[LAST].seen_at - MAX_SHARED_VIEW_S
+        if came_later and only.id not in state.baselines:
+            state.baselines[only.id] = state.baselines.pop(LAST)
+
+
+def _learn(state: CameraState, track: Track, glimpse: Glimpse, picture: tuple[int, int], elapsed: float) -> None:
+    """Learn from an animal that goes sideways how high it is on its legs."""
+    if track.kind != "animal" or not track.confirmed or glimpse.vague or not 0 < elapsed <= MAX_GAP_S:
+        return
+    walks = abs(track.motion.vx) >= WALKS_BL_S * sqrt(track.motion.area)
+    if walks and stated_posture(track.sighting.class_name) is None and not any(cut_off(track.sighting.xyxy, picture)):
+        state.baselines.setdefault(track.id, Baseline()).learn(track.sighting.xyxy, picture, elapsed)
 
 
 def _accept(state: CameraState, result: Result) -> bool:
@@ -299,7 +342,7 @@ def _restart_clock(state: CameraState, now: float) -> None:
     """Go on at `now`, before all that is remembered: tracks begin anew, episodes are kept, paused, with their times."""
     state.clock_restarts += 1
     state.tracks = Tracks(next_id=state.tracks.next_id)
-    state.windows, state.activities, state.history = {}, {}, History()
+    state.windows, state.activities, state.baselines, state.history = {}, {}, {}, History()
     state.last_seen_at = state.animal_seen_at = state.blind = None
     state.book.restart_clock(now)
 

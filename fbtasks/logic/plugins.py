@@ -1,15 +1,22 @@
-"""Rules of other packages, which name them in the entry point group `fbtasks.rules`. See `examples/`."""
+"""What other packages bring: rules, in the entry point group `fbtasks.rules`, and sinks, in `fbtasks.sinks`.
+
+See `examples/` for a rule and `docs/sinks.md` for a sink.
+"""
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from inspect import isabstract
+from typing import Protocol
 
-from fbtasks.errors import ConfigError
+from fbtasks.errors import ConfigError, ExtraMissing
 from fbtasks.logic.rules import KNOWN
 from fbtasks.logic.rules.base import CameraRule, Rule, TrackRule
+from fbtasks.logic.sinks import Sink
 
 GROUP = "fbtasks.rules"
+SINKS = "fbtasks.sinks"
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
 
 
@@ -27,6 +34,27 @@ def known_rules() -> dict[str, type[Rule]]:
             raise ConfigError(f"{_origin(point)}: there is a rule {rule.name!r} already; uninstall one of the two")
         known[rule.name] = rule
     return known
+
+
+class MakesSink(Protocol):
+    """What an entry point of `fbtasks.sinks` leads to, a class for one. It may raise `ConfigError`."""
+
+    def __call__(self, name: str, timeout_s: float, **options: str) -> Sink: ...
+
+
+def package_sink(kind: str, name: str, timeout_s: float, options: Mapping[str, str]) -> Sink:
+    """The sink `name` of another package's `kind`.
+
+    Raises:
+        ConfigError: no installed package brings it, or it does not want these options.
+    """
+    for point in entry_points(group=SINKS, name=kind):
+        try:
+            make: MakesSink = point.load()
+            return make(name, timeout_s, **options)
+        except (ImportError, AttributeError, TypeError) as error:
+            raise ConfigError(f"sinks.{name}: {point.value} cannot be used: {error}") from error
+    raise ExtraMissing(f"sinks.{name}: no installed package brings a sink {kind!r}")
 
 
 def _load(point: EntryPoint) -> type[Rule]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import exp
 from typing import NamedTuple
 
+from fbtasks.logic.baseline import Baseline, p_lying
 from fbtasks.logic.motion import Corners
 from fbtasks.logic.tracker import Sighting
 
@@ -36,8 +37,9 @@ class Posture:
     A model trained with classes such as `horse_lying` and `horse_standing` is believed. From any other, only the shape
     of the box is left, and that is a heuristic which holds for one camera at most: seen from the side a standing horse
     is about as wide as high and a lying one twice as wide; seen from its front, from above or behind a wall it can be
-    either. `lying_aspect` must be set from pictures of the camera at hand. A box that is cut off or half hidden has no
-    shape to speak of, and says nothing.
+    either. `lying_aspect` must be set from pictures of the camera at hand. Where the settings say so, a box is judged
+    instead by how high the animal would stand there, once it has walked there (`fbtasks.logic.baseline`). A box that is
+    cut off or half hidden has no shape to speak of, and says nothing.
 
     Attributes:
         lying_aspect: width over height at which both postures are even.
@@ -47,16 +49,25 @@ class Posture:
     lying_aspect: float
     softness: float
 
-    def of(self, sighting: Sighting, others: list[Sighting], width: int, height: int) -> Glimpse:
-        """P(lying) of `sighting` in a picture of `width` x `height` pixels in which `others` are seen as well."""
+    def of(
+        self, sighting: Sighting, others: list[Sighting], picture: tuple[int, int], standing: Baseline | None = None
+    ) -> Glimpse:
+        """P(lying) of `sighting`.
+
+        Args:
+            others: what is seen in the same picture.
+            picture: its width and height, pixels.
+            standing: what is known of the animal's height.
+        """
         stated = stated_posture(sighting.class_name)
         if stated is not None:
             return Glimpse(stated, f"the model says {sighting.class_name}")
         if any(_hides(other, sighting) for other in others):
             return Glimpse(None, "something in front hides it", vague=True)
-        return self._from_shape(sighting, width, height)
+        share = standing.share_of_standing(sighting.xyxy, picture) if standing is not None and standing.known else None
+        return self._from_shape(sighting, picture) if share is None else _from_height(sighting.xyxy, picture, share)
 
-    def _from_shape(self, sighting: Sighting, width: int, height: int) -> Glimpse:
+    def _from_shape(self, sighting: Sighting, picture: tuple[int, int]) -> Glimpse:
         box_width, box_height = sighting.size
         if box_width <= 0 or box_height <= 0:
             return Glimpse(None, "the box has no area")
@@ -64,10 +75,17 @@ class Posture:
         p_lying = _logistic((aspect - self.lying_aspect) / self.softness)
         # A cut box is a bound, not a measure: without its legs a standing horse looks wide, without its head a lying
         # one looks narrow. So a cut below or above leaves only "standing" to believe, one at a side only "lying".
-        cut_sideways, cut_upright = _cut_off(sighting.xyxy, width, height)
+        cut_sideways, cut_upright = cut_off(sighting.xyxy, picture)
         if (cut_sideways and p_lying < 0.5) or (cut_upright and p_lying >= 0.5):
             return Glimpse(None, "the box is cut off by the picture's border")
         return Glimpse(p_lying, f"width is {aspect:.2f} of height")
+
+
+def _from_height(xyxy: Corners, picture: tuple[int, int], share: float) -> Glimpse:
+    p = p_lying(share)
+    if cut_off(xyxy, picture)[1] and p >= 0.5:
+        return Glimpse(None, "the box is cut off by the picture's border")
+    return Glimpse(p, f"height is {share:.2f} of its standing height")
 
 
 def subject(class_name: str) -> str:
@@ -92,9 +110,10 @@ def _logistic(value: float) -> float:
     return 1.0 / (1.0 + exp(-max(-60.0, min(60.0, value))))
 
 
-def _cut_off(xyxy: Corners, width: int, height: int) -> tuple[bool, bool]:
+def cut_off(xyxy: Corners, picture: tuple[int, int]) -> tuple[bool, bool]:
     """Whether the picture's border cuts the box at a side, and above or below."""
     left, top, right, bottom = xyxy
+    width, height = picture
     margin_x, margin_y = BORDER_SHARE * width, BORDER_SHARE * height
     sideways = left <= margin_x or right >= width - margin_x
     upright = top <= margin_y or bottom >= height - margin_y

@@ -1,19 +1,19 @@
-"""What the logic would stumble over later: rules, the backend's address and the store's, looked at before it starts."""
+"""What the logic would stumble over later: rules, sinks, the store's address, looked at before it starts."""
 
 from fbtasks.logic.plugins import known_rules
 from fbtasks.logic.rules import load_rules
-from fbtasks.logic.sinks.webhook import webhook_of
+from fbtasks.logic.sinks.making import refuse_wrong_sinks
 from fbtasks.logic.store.engine import target_of
 from fbtasks.settings import Settings
 
 
 def refuse_wrong_settings(settings: Settings) -> None:
-    """Raise `ConfigError` when a rule table, the site's or a camera's, `webhook` or `store.url` is wrong.
+    """Raise `ConfigError` when a rule table, the site's or a camera's, a sink or `store.url` is wrong.
 
     Nothing is connected, and the store's driver need not be there: a camera's machine shares the file and has none.
     """
     refuse_wrong_rules(settings)
-    webhook_of(settings.webhook)
+    refuse_wrong_sinks(settings)
     target_of(settings.store_url)
 
 

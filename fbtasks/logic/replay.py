@@ -49,6 +49,7 @@ class Course(msgspec.Struct, frozen=True):
         raised_at, cleared_at: unix seconds of capture time; `cleared_at` is None when the recording ends before.
         severity: the highest it came to.
         message: of its raise.
+        told: whether its raise went on to the sinks; what is muted does not.
     """
 
     camera_id: str
@@ -58,6 +59,7 @@ class Course(msgspec.Struct, frozen=True):
     cleared_at: float | None
     severity: Severity
     message: str
+    told: bool = True
 
 
 class Difference(msgspec.Struct, frozen=True):

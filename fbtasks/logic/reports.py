@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from time import time
 
 import msgspec
+from msgspec.structs import replace
 
 from fbtasks.errors import ConfigError
 from fbtasks.logic.localtime import last_over, span_of
@@ -20,7 +21,7 @@ from fbtasks.logic.nightly import (
     told,
     tracks,
 )
-from fbtasks.logic.replay import courses
+from fbtasks.logic.replay import Course, courses
 from fbtasks.logic.store import Store
 from fbtasks.naming import nearest
 from fbtasks.settings import Settings
@@ -55,7 +56,7 @@ def report_of(settings: Settings, store: Store, camera_id: str, night: date) -> 
         little_lying_nights=in_a_row,
         told=told(this, comparisons, in_a_row),
         tracks=tracks(full) if this.together_min >= TOGETHER_MIN else [],
-        alerts=courses(store.alerts_between(camera_id, since, until)),
+        alerts=_courses(store, camera_id, since, until),
     )
 
 
@@ -98,6 +99,12 @@ def write_last(settings: Settings, store: Store, now: float) -> list[str]:
         plain = msgspec.to_builtins(report_of(settings, store, camera_id, night))
         store.record_night(camera_id, night.isoformat(), plain, time())
     return due
+
+
+def _courses(store: Store, camera_id: str, since: float, until: float) -> list[Course]:
+    untold = store.untold_episodes(camera_id)
+    found = courses(store.alerts_between(camera_id, since, until))
+    return [replace(course, told=str(course.episode_id) not in untold) for course in found]
 
 
 def _within(minutes: Sequence[Minute], since: float, until: float) -> list[Minute]:

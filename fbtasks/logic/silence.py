@@ -1,8 +1,12 @@
-"""Which cameras have gone silent, and what the health reports say of it: what beat's sweep asks."""
+"""Which cameras have gone silent, and what the health reports say of it: what beat's sweep asks.
+
+Where the system is at fault, and not the cameras, none is called silent: that is one alert about the system (see
+`fbtasks.logic.system`), not one for each box. The cameras' timers stand still meanwhile.
+"""
 
 from collections.abc import Sequence
 
-from fbtasks.health import HealthBoard, Report
+from fbtasks.health import CameraReport, HealthBoard, Report
 from fbtasks.logic.state import last_captured_at
 from fbtasks.mailbox import Mailboxes, Standing
 from fbtasks.settings import CameraSettings, Settings
@@ -24,31 +28,51 @@ def silences(settings: Settings, mailboxes: Mailboxes, board: HealthBoard, now: 
     limits = {camera.id: _limit_s(camera, settings) for camera in settings.cameras if camera.enabled}
     standings = mailboxes.standings(list(limits))
     silent = {camera_id: one for camera_id, one in standings.items() if _is_silent(one, limits[camera_id])}
-    reports = board.read() if silent else []
-    stale_after_s = settings.health.stale_after_s
+    if not silent:
+        return []
+    live = [report for report in board.read() if now - report.at <= settings.health.stale_after_s]
     return [
-        _silence(camera_id, one, why_silent(camera_id, reports, now, stale_after_s), now)
-        for camera_id, one in silent.items()
+        _silence(camera_id, silent[camera_id], why_silent(camera_id, live), now)
+        for camera_id in at_fault(list(silent), live, all_of_them=len(silent) == len(limits))
     ]
 
 
-def why_silent(camera_id: str, reports: Sequence[Report], now: float, stale_after_s: float) -> str:
-    """What stands between the camera and the logic, in a few words.
+def at_fault(silent: Sequence[str], live: Sequence[Report], *, all_of_them: bool) -> list[str]:
+    """Those of the silent cameras that are silent by themselves, and not by a fault of the system.
 
     Args:
-        now: unix seconds.
-        stale_after_s: a process that has reported nothing for longer is gone.
+        live: the reports of the processes that run.
+        all_of_them: no camera gives results.
     """
-    live = [report for report in reports if now - report.at <= stale_after_s]
-    told = [report.cameras[camera_id] for report in live if camera_id in report.cameras]
+    roles = {report.role for report in live}
+    if "gpu" not in roles:
+        return []
+    if not all_of_them:
+        return list(silent)
+    if "producer" not in roles:
+        return []
+    # Of the only camera nobody can say whether its pictures are lost by its own fault.
+    return [camera_id for camera_id in silent if len(silent) == 1 or not _is_read(camera_id, live)]
+
+
+def why_silent(camera_id: str, live: Sequence[Report]) -> str:
+    """What stands between the camera and the logic, in a few words; `live` as in `at_fault`."""
+    told = _told(camera_id, live)
     if not told:
         return "no producer reads it"
     camera = max(told, key=lambda one: one.last_frame_at or 0.0)
     if camera.state != "running":
         return f"{camera.state}: {camera.reason}" if camera.reason else camera.state
-    if not any(report.role == "gpu" for report in live):
-        return "no GPU worker runs"
     return "its pictures do not come through"
+
+
+def _is_read(camera_id: str, live: Sequence[Report]) -> bool:
+    """Whether a producer gets pictures of the camera."""
+    return any(camera.state == "running" for camera in _told(camera_id, live))
+
+
+def _told(camera_id: str, live: Sequence[Report]) -> list[CameraReport]:
+    return [report.cameras[camera_id] for report in live if camera_id in report.cameras]
 
 
 def _limit_s(camera: CameraSettings, settings: Settings) -> float:

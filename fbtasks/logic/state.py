@@ -5,14 +5,19 @@ import msgspec
 from fbtasks.alert import Alert
 from fbtasks.errors import BadMessage, UnknownVersion
 from fbtasks.logic.activity import Activity, History
+from fbtasks.logic.baseline import Baseline
 from fbtasks.logic.episodes import Book, Episode
 from fbtasks.logic.minutes import Ledger
 from fbtasks.logic.scene import Blindness
 from fbtasks.logic.smoother import Window
 from fbtasks.logic.tracker import Tracks
 
-VERSION = 5
+VERSION = 6
 """Rises with every change of any struct inside: a build must not continue what it would misread."""
+
+
+LAST = 0
+"""Key of a lost animal's baseline; tracks count from 1."""
 
 
 class LateRun(msgspec.Struct):
@@ -39,6 +44,7 @@ class CameraState(msgspec.Struct, kw_only=True):
         blind: why the box is not to be seen now; None while it is.
         tracks: animals and persons in view.
         windows, activities: by track id.
+        baselines: how high animals are that stand, by track id; `LAST` is that of the last one that was lost.
         history: how often the camera's animals lay down and rose.
         book: episodes of the rules.
         ledger: what each track did, by minutes.
@@ -57,6 +63,7 @@ class CameraState(msgspec.Struct, kw_only=True):
     tracks: Tracks = msgspec.field(default_factory=Tracks)
     windows: dict[int, Window] = {}
     activities: dict[int, Activity] = {}
+    baselines: dict[int, Baseline] = {}
     history: History = msgspec.field(default_factory=History)
     book: Book = msgspec.field(default_factory=Book)
     ledger: Ledger = msgspec.field(default_factory=Ledger)
@@ -120,13 +127,15 @@ def state_from_open_episodes(camera_id: str, last_alerts: list[Alert]) -> Camera
 
 def _reopened(alert: Alert) -> Episode:
     held = alert.evidence.get("held_s")
+    held_s = held if isinstance(held, int | float) else alert.at - alert.started_at
     return Episode(
         rule=alert.rule,
         track_id=alert.track_id,
         started_at=alert.started_at,
         holder=None,
-        held_s=held if isinstance(held, int | float) else alert.at - alert.started_at,
+        held_s=held_s,
         seen_at=alert.at,
         severity=alert.severity,
         number=alert.number + 1,
+        told_s=held_s,
     )

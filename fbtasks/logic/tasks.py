@@ -1,14 +1,16 @@
 """The Celery tasks. Thin: each takes what it needs from the runtime and calls what does the work."""
 
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic, time
 
 from celery.signals import worker_init
 from kombu.exceptions import OperationalError
 from pydantic import ValidationError
+from redis import Redis
 from redis.exceptions import LockError
 
 from fbtasks.alert import Alert
@@ -19,6 +21,7 @@ from fbtasks.celery import (
     FORGET_MINUTES,
     PROCESS_CAMERA,
     REPORT_NIGHT,
+    SHOW,
     STORE_ALERTS,
     SWEEP,
     SWEEP_EVERY_S,
@@ -26,22 +29,26 @@ from fbtasks.celery import (
     app,
     settings,
 )
-from fbtasks.errors import BadMessage, ConfigError, OutboxFull, OwnershipLost, StoreUnavailable
-from fbtasks.health import report_of
+from fbtasks.errors import BadMessage, ConfigError, DeliveryFailed, OutboxFull, OwnershipLost, StoreUnavailable
 from fbtasks.keys import DELIVERING_TTL_S
-from fbtasks.logic import retention
+from fbtasks.logic import exporter, retention
+from fbtasks.logic.camera_changes import store_changes
 from fbtasks.logic.checkup import findings
-from fbtasks.logic.delivery import deliver_next
+from fbtasks.logic.delivery import Outcome, deliver_due
 from fbtasks.logic.evidence import SUFFIX as PICTURE_SUFFIX
 from fbtasks.logic.minutes import Minute, decode_minute, is_minute
 from fbtasks.logic.moment import decided
+from fbtasks.logic.pace import Pace
 from fbtasks.logic.recorder import SUFFIX as RESULTS_SUFFIX
 from fbtasks.logic.refusal import refuse_wrong_settings
 from fbtasks.logic.reports import write_last
 from fbtasks.logic.runtime import Runtime, runtime
 from fbtasks.logic.silence import silences
+from fbtasks.logic.sinks import Shows
+from fbtasks.logic.sinks.making import sinks_of
 from fbtasks.logic.state import state_from_open_episodes
 from fbtasks.logic.store import open_store
+from fbtasks.logic.system_book import tell_system
 from fbtasks.logic.turn import take_turn
 from fbtasks.mailbox import committed_at
 from fbtasks.transport import REDIS_AWAY
@@ -52,7 +59,7 @@ log = logging.getLogger(__name__)
 WEATHER = (OwnershipLost, OutboxFull, StoreUnavailable, OperationalError, *REDIS_AWAY)
 """What ends a task without being a fault of it. Celery notes it in one line; the sweep or the next push tries again."""
 ALERTS_AT_ONCE = 100
-DELIVERIES_AT_ONCE = 100
+LOGGED_AS = {"warning": logging.WARNING, "unknown": logging.WARNING, "critical": logging.ERROR}
 DELIVERY_LIMIT_S = 30.0
 """A delivery task ends after this long; the sweep sends another for what is left."""
 MINUTES_IN_PIECE = 1000
@@ -72,6 +79,8 @@ def _prepare(**_: object) -> None:
     """
     try:
         refuse_wrong_settings(settings)
+        # Here, unlike on a camera's machine, their libraries must be there.
+        sinks_of(settings, Redis())
         _migrate()
     except StoreUnavailable as error:
         log.warning("%s", error)
@@ -95,13 +104,15 @@ def process_camera(camera_id: str) -> None:
     done = take_turn(
         camera_id,
         shared.mailboxes,
-        shared.pipeline(camera_id),
+        partial(shared.pipeline, camera_id),
         restore=lambda: state_from_open_episodes(camera_id, shared.store.open_episodes(camera_id)),
         bury=lambda refused: _bury(shared, camera_id, refused),
         chunk=settings.logic.chunk,
         is_over=lambda: monotonic() >= deadline,
         record=lambda first_unseen, results: _record(shared, camera_id, first_unseen, results),
+        decided=exporter.Steps(camera_id).decided,
     )
+    exporter.note(done)
     if done.wake:
         process_camera.apply_async((camera_id,), expires=WAKE_UP_EXPIRES_S)
     if done.alerts:
@@ -128,7 +139,7 @@ def store_alerts() -> None:
         alerts, over, refused = _parse(entries)
         if shared.evidence is not None:
             alerts = shared.evidence.attach(alerts)
-        shared.store.record(alerts, list(shared.sinks), time())
+        shared.store.record(alerts, shared.routes, time(), settings.storm.per_minute)
         shared.store.record_minutes(over)
         shared.dead.add("alerts", refused, time())
         shared.outbox.remove([identifier for identifier, _ in entries])
@@ -154,47 +165,103 @@ def _parse(
 
 
 def _send_due(shared: Runtime) -> None:
-    for sink in {sink for _, sink in shared.store.due(time(), DELIVERIES_AT_ONCE)}:
-        deliver.apply_async((sink,), expires=RESENT_AFTER_S)
+    now = time()
+    shared.store.release(shared.routes, now, settings.storm.per_minute)
+    shared.store.settle_held(now)
+    for sink in shared.store.due_sinks(now):
+        if shared.paces.read(sink).allows(now):
+            deliver.apply_async((sink,), expires=RESENT_AFTER_S)
 
 
 @app.task(name=DELIVER, throws=WEATHER)
 def deliver(sink: str) -> None:
     """Send what is due to one sink, in order within each episode, until nothing is due or the sink fails.
 
-    One such task at a time for each sink: a backend that hangs holds one process of the worker, not all of them, and
-    one that comes back after hours is not stormed.
+    One such task at a time for each sink, and one at a time for all sinks that have failed: where the line to the world
+    hangs, and every sink with it, that holds one process of the worker, not all of them.
     """
     shared = runtime()
-    lock = shared.redis.lock(shared.keys.delivering(sink), timeout=DELIVERING_TTL_S)
+    with _held(shared, shared.keys.delivering(sink)) as is_mine:
+        if not is_mine:
+            return
+        pace = shared.paces.read(sink)
+        with _held(shared, shared.keys.probing) if pace.failures else nullcontext(True) as may_try:
+            if may_try:
+                _deliver_and_show(shared, sink, pace)
+
+
+@contextmanager
+def _held(shared: Runtime, key: str) -> Iterator[bool]:
+    """Hold a lock, if nobody else does; yields whether it is held."""
+    lock = shared.redis.lock(key, timeout=DELIVERING_TTL_S)
     if not lock.acquire(blocking=False):
+        yield False
         return
     try:
-        _deliver_due(shared, sink, deadline=monotonic() + DELIVERY_LIMIT_S)
+        yield True
     finally:
         # It expires on its own where Redis is away, or was for longer than it lives.
         with suppress(LockError, *REDIS_AWAY):
             lock.release()
 
 
-def _deliver_due(shared: Runtime, sink: str, *, deadline: float) -> None:
-    while due := [episode for episode, name in shared.store.due(time(), DELIVERIES_AT_ONCE) if name == sink]:
-        for episode_id in due:
-            outcome = deliver_next(shared.store, shared.sinks, episode_id, sink, settings=settings.delivery, clock=time)
-            if outcome.dead:
-                log.error("%d alerts for %s are given up", outcome.dead, sink)
-            if outcome.retry_at is not None:
-                log.warning("delivery to %s failed, next try in %.1f s", sink, outcome.retry_at - time())
-                return
-            if monotonic() >= deadline:
-                return
+def _deliver_and_show(shared: Runtime, sink: str, pace: Pace) -> None:
+    try:
+        _deliver_due(shared, sink, pace)
+    finally:
+        shared.paces.write(sink, pace)
+    _show(shared, sink)
+
+
+def _deliver_due(shared: Runtime, sink: str, pace: Pace) -> None:
+    began = monotonic()
+    deadline = began + DELIVERY_LIMIT_S
+
+    def note(outcome: Outcome) -> None:
+        nonlocal began
+        exporter.note_delivery(sink, outcome, monotonic() - began)
+        began = monotonic()
+        if outcome.dead:
+            log.error("%d alerts for %s are given up: %s", outcome.dead, sink, outcome.error)
+        if outcome.retry_at is not None:
+            log.warning("delivery to %s failed: %s; next try in %.1f s", sink, outcome.error, pace.rest_until - time())
+
+    deliver_due(
+        shared.store,
+        shared.sinks,
+        sink,
+        pace,
+        settings=settings.delivery,
+        clock=time,
+        is_over=lambda: monotonic() >= deadline,
+        note=note,
+    )
+
+
+@app.task(name=SHOW, throws=WEATHER)
+def show() -> None:
+    """Let every sink that shows what is the case show it."""
+    shared = runtime()
+    for sink in shared.sinks:
+        _show(shared, sink)
+
+
+def _show(shared: Runtime, name: str) -> None:
+    sink = shared.sinks.get(name)
+    if not isinstance(sink, Shows) or not shared.paces.read(name).allows(time()):
+        return
+    cameras = [camera.id for camera in shared.site().cameras if camera.enabled]
+    try:
+        sink.show([alert for camera_id in cameras for alert in shared.store.open_episodes(camera_id)])
+    except DeliveryFailed as failure:
+        log.warning("%s does not show what is the case: %s", name, failure)
 
 
 @app.task(name=SWEEP, throws=WEATHER)
 def sweep() -> None:
     """What nobody else notices: cameras that fell silent or were not woken, alerts not stored, deliveries due."""
     shared = runtime()
-    silent = silences(settings, shared.mailboxes, shared.board, time())
+    silent = silences(shared.site(), shared.mailboxes, shared.board, time())
     told = shared.mailboxes.push_if_empty({silence.camera_id: encode(silence) for silence in silent})
     for camera_id in [*told, *shared.mailboxes.wake_forgotten()]:
         process_camera.apply_async((camera_id,), expires=WAKE_UP_EXPIRES_S)
@@ -202,18 +269,26 @@ def sweep() -> None:
         store_alerts.apply_async(expires=RESENT_AFTER_S)
     else:
         _send_due(shared)
+    store_changes(shared.camera_history, shared.store)
 
 
 @app.task(name=CHECK_HEALTH, throws=WEATHER)
 def check_health() -> None:
-    """Log what is down. That this ran at all is the sign that beat sends and logic consumes."""
+    """Log what is down, and make alerts of it. That this ran at all is the sign that the logic consumes."""
     shared = runtime()
     now = time()
-    shared.board.write(report_of("beat", now=now, progress_at=now))
     shared.report(0, 0)
-    for finding in findings(shared.settings, shared.redis, shared.frames_redis, shared.store, now=now):
+    found = findings(settings, shared.redis, shared.frames_redis, shared.store, now=now)
+    for finding in found:
         if not finding.ok:
-            log.error("health: %s: %s", finding.subject, finding.text)
+            log.log(LOGGED_AS[finding.level], "health: %s: %s", finding.subject, finding.text)
+    told = tell_system(
+        shared.redis, shared.keys, found, shared.store.open_episodes, now=now, patience_s=settings.health.stale_after_s
+    )
+    exporter.note_alerts(told)
+    if told:
+        store_alerts.apply_async(expires=RESENT_AFTER_S)
+    exporter.observe_queues(shared, now)  # last: it ends where the frames' Redis is away
 
 
 @app.task(name=CLEAR_OUT, throws=(*WEATHER, OSError))
@@ -244,6 +319,7 @@ def forget_minutes() -> None:
     for _ in range(MINUTE_PIECES):
         if not shared.store.forget_minutes(before, MINUTES_IN_PIECE):
             break
+    shared.store.forget_camera_changes(before)
 
 
 @app.task(name=REPORT_NIGHT, throws=WEATHER)
@@ -253,6 +329,6 @@ def report_night() -> None:
     now = time()
     waited_s = shared.outbox.oldest_s(now)
     if waited_s is None or waited_s < REPORT_AFTER_S:
-        written = write_last(settings, shared.store, now - REPORT_AFTER_S)
+        written = write_last(shared.site(), shared.store, now - REPORT_AFTER_S)
         if written:
             log.info("reports of last night written for %s", ", ".join(written))

@@ -5,6 +5,10 @@ unmatched (the idea of ByteTrack, Zhang et al., ECCV 2022: a half hidden animal 
 would be worse than trusting it). In each, boxes go to tracks so that all of them together fit best: one box at a time,
 two animals that cross would swap their tracks. Tracks that count choose before those that do not count yet. All times
 are seconds of capture time.
+
+A track is given up after seconds of *watching* without it. While no pictures come nobody has left the stall: after a
+restart or a stalled stream each animal is found again by where it was. Otherwise all of several horses would be new at
+once, and one that stands would be taken for the one that had lain for an hour.
 """
 
 from dataclasses import dataclass
@@ -14,6 +18,7 @@ import msgspec
 
 from fbtasks.logic.assignment import best_pairs
 from fbtasks.logic.motion import Corners, Motion, ahead, begin, corrected, misfit
+from fbtasks.logic.smoother import MAX_GAP_S
 
 Kind = Literal["animal", "person"]
 
@@ -71,6 +76,7 @@ class Track(msgspec.Struct, array_like=True):
         motion: where it was when it was last seen, and whereto it went.
         confirmed: seen long enough to be believed.
         inside: it began inside the box of another one.
+        watched_s: of `Tracks` when it was last seen.
     """
 
     id: int
@@ -80,6 +86,7 @@ class Track(msgspec.Struct, array_like=True):
     motion: Motion = Motion()
     confirmed: bool = False
     inside: bool = False
+    watched_s: float = 0.0
 
     @property
     def kind(self) -> Kind:
@@ -87,10 +94,17 @@ class Track(msgspec.Struct, array_like=True):
 
 
 class Tracks(msgspec.Struct, array_like=True):
-    """The tracks of one camera."""
+    """The tracks of one camera.
+
+    Attributes:
+        at: capture time of the last picture.
+        watched_s: seconds watched so far; of a gap between two pictures, no more than `MAX_GAP_S`.
+    """
 
     alive: list[Track] = []
     next_id: int = 1
+    at: float | None = None
+    watched_s: float = 0.0
 
 
 class _Expected(NamedTuple):
@@ -111,7 +125,7 @@ class Tracker:
     """How boxes become tracks.
 
     Attributes:
-        lost_after_s: a confirmed track unseen for longer is ended.
+        lost_after_s: a confirmed track unseen for so many seconds of watching is ended.
         confirm_s: a track must have been seen for so long to count; until then it ends when unseen for so long.
         confidence: weaker boxes start no track.
     """
@@ -125,13 +139,18 @@ class Tracker:
 
         The order of `sightings` does not matter.
         """
-        tracks.alive = [track for track in tracks.alive if now - track.last_seen_at <= self.lost_after_s]
+        tracks.watched_s += min(now - tracks.at, MAX_GAP_S) if tracks.at is not None else 0.0
+        tracks.at = now
+        tracks.alive = [track for track in tracks.alive if tracks.watched_s - track.watched_s <= self.lost_after_s]
         surest_first = sorted(sightings, key=lambda sighting: (-sighting.confidence, sighting.xyxy))
         for kind in ("animal", "person"):
             mine = [sighting for sighting in surest_first if sighting.kind == kind]
             if mine:
                 self._match(tracks, mine, kind, now)
         tracks.alive = [track for track in tracks.alive if self._believed(track, now)]
+        for track in tracks.alive:
+            if track.last_seen_at == now:
+                track.watched_s = tracks.watched_s
 
     def _match(self, tracks: Tracks, sightings: list[Sighting], kind: Kind, now: float) -> None:
         strong = [sighting for sighting in sightings if sighting.confidence >= self.confidence]

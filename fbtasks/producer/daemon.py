@@ -1,144 +1,181 @@
-"""The producer process: a thread for each camera, one that publishes, one that reports."""
+"""The producer: it tells reader processes what to read, watches over them, and reports of all."""
 
 import logging
-import queue
+import os
 import threading
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from multiprocessing.connection import Pipe, wait
 
 from redis import Redis
 
-from fbtasks.health import HealthBoard, Report, report_of
+from fbtasks.camera_history import CameraHistory
+from fbtasks.health import CameraReport, HealthBoard, Report, report_of
 from fbtasks.keys import Keys
-from fbtasks.lifecycle import leave, on_stop
-from fbtasks.producer import capture
-from fbtasks.producer.camera import Camera
-from fbtasks.producer.encoder import Encoder
-from fbtasks.producer.pacing import Pacer, phases
-from fbtasks.producer.publisher import Publisher
+from fbtasks.lifecycle import on_stop
+from fbtasks.producer.choice import check
+from fbtasks.producer.chronicler import Chronicler
+from fbtasks.producer.fleet import Fleet
+from fbtasks.producer.messages import Setup
+from fbtasks.producer.roster import on_duty
+from fbtasks.producer.status import Status
 from fbtasks.reporter import Reporter
 from fbtasks.settings import CameraSettings, Settings
-from fbtasks.transport import FrameQueue, connect
+from fbtasks.transport import connect
 
 log = logging.getLogger(__name__)
 
-CAMERAS_STOP_WITHIN_S = 2.0
-REST_STOPS_WITHIN_S = 1.5
+TICK_S = 0.25
+REST_STOPS_WITHIN_S = 1.0
+Observed = Callable[[Settings, Callable[[], Report]], AbstractContextManager[None]]
 
 
 class ProducerDaemon:
-    """Reads all enabled cameras of the settings until it is stopped.
-
-    Attributes:
-        stuck: names of the threads that had not ended when `run` returned: a call into FFmpeg cannot be interrupted.
-    """
+    """Reads all enabled cameras of the settings, or those that it is told to, until it is stopped."""
 
     def __init__(self, settings: Settings) -> None:
-        self.stuck: list[str] = []
         self._settings = settings
         self._keys = Keys(settings.redis.prefix)
-        self._stop = threading.Event()
-        self._end: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
-        self._publisher = Publisher(
-            FrameQueue(self._connect(settings.frames_url), self._keys, settings.frames.max_length),
-            pictures=settings.evidence.enabled,
+        self._over = threading.Event()
+        self._chronicler = Chronicler(CameraHistory(self._connect(), self._keys))
+        self._lock = threading.Lock()
+        self._wanted: Sequence[CameraSettings] | None = settings.cameras
+        self._disabled: dict[str, CameraReport] = {}
+        self._report = report_of("producer", now=time.time(), progress_at=None)
+        self._woken, self._waker = Pipe(duplex=False)
+        self._fleet = Fleet(
+            Setup(
+                producer=settings.producer,
+                gpu=settings.gpu,
+                frames=settings.frames,
+                redis=settings.redis,
+                frames_url=settings.frames_url,
+                pictures=settings.evidence.enabled,
+                log=settings.log,
+            ),
+            cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         )
-        enabled = [camera for camera in settings.cameras if camera.enabled]
-        self._cameras = [
-            self._camera(camera, phase) for camera, phase in zip(enabled, phases(len(enabled)), strict=True)
-        ]
+
+    def assign(self, cameras: Sequence[CameraSettings]) -> None:
+        """Read exactly these from now on, as far as they are enabled; may be called from any thread, and before `run`.
+
+        New ones are started, those that are gone are stopped, those whose stream or rate changed are started anew;
+        the others are not disturbed. Returns at once.
+        """
+        with self._lock:
+            self._wanted = list(cameras)
+        self._wake()
 
     def stop(self) -> None:
         """Let `run` return; may be called from any thread, and more than once."""
-        self._end.put(None)
+        self._over.set()
+        self._wake()
 
     def run(self) -> None:
-        """Read the cameras until `stop`. Returns within `CAMERAS_STOP_WITHIN_S` and `REST_STOPS_WITHIN_S` of it.
+        """Read the cameras until `stop`; returns within five seconds of it.
 
         Raises:
-            BaseException: whatever a thread died of; then nothing is being read any more.
+            ReaderFailed: a reader process ended by a fault of ours; then nothing is being read any more.
         """
-        capture.prepare(self._settings.producer.transport)
-        publisher = self._start("publisher", self._publisher.run)
-        reporter = self._start("reporter", self._report)
-        cameras = [self._start(f"camera-{camera.id}", partial(camera.run, self._stop)) for camera in self._cameras]
-        log.info("reading %d cameras", len(cameras))
-        failure = self._end.get()
-        self._stop.set()
-        self._join(cameras, CAMERAS_STOP_WITHIN_S)
-        # After the cameras, so that their last frames are still sent.
-        self._publisher.stop()
-        self._join([publisher, reporter], REST_STOPS_WITHIN_S)
+        others: list[threading.Thread] = []
+        try:
+            self._look()
+            others += [self._start("reporter", self._tell), self._start("chronicler", self._write_down)]
+            while not self._over.is_set():
+                wait([self._woken, *self._fleet.connections()], TICK_S)
+                self._look()
+        finally:
+            self._over.set()
+            self._fleet.stop()
+            deadline = time.monotonic() + REST_STOPS_WITHIN_S
+            for thread in others:
+                thread.join(max(0.0, deadline - time.monotonic()))
         log.info("stopped")
-        if failure is not None:
-            raise failure
 
     def report(self) -> Report:
-        """What this process does, for the health board."""
-        totals = self._publisher.totals
+        """What this process does, for the health board; may be called from any thread."""
+        return self._report
+
+    def _look(self) -> None:
+        """Take in what has happened, and do what it asks for."""
+        while self._woken.poll():
+            self._woken.recv()
+        self._fleet.hear()
+        with self._lock:
+            wanted, self._wanted = self._wanted, None
+        if wanted is not None:
+            self._assign(wanted)
+        self._fleet.mend()
+        self._note()
+        self._report = self._made_report()
+
+    def _assign(self, cameras: Sequence[CameraSettings]) -> None:
+        enabled = [camera for camera in cameras if camera.enabled]
+        now = time.time()
+        self._disabled = {
+            camera.id: self._disabled.get(camera.id) or CameraReport("disabled", now, None, "", "", 0)
+            for camera in cameras
+            if not camera.enabled
+        }
+        self._fleet.assign(enabled)
+        self._chronicler.forget_all_but({camera.id for camera in cameras})
+        log.info("reading %d cameras", len(enabled))
+
+    def _note(self) -> None:
+        for camera_id, status in self._fleet.take_changes():
+            self._chronicler.note(camera_id, status)
+        for camera_id, report in self._disabled.items():
+            self._chronicler.note(camera_id, Status("disabled", report.since))
+
+    def _made_report(self) -> Report:
+        told = self._fleet.reports()
+        pushed_at = max((one.last_push_at for one in told if one.last_push_at is not None), default=None)
         return report_of(
             "producer",
             now=time.time(),
-            progress_at=totals.last_push_at,
-            facts={"backlog": float(totals.backlog)},
-            counters={
-                "frames_read": sum(camera.frames_read for camera in self._cameras),
-                "frames_damaged": sum(camera.frames_damaged for camera in self._cameras),
-                "frames_sent": sum(totals.sent[camera.id] for camera in self._cameras),
-                "frames_dropped": totals.replaced + totals.lost,
-                "frames_displaced": totals.displaced,
-                "reconnects": sum(camera.reconnects for camera in self._cameras),
-            },
-            cameras={camera.id: camera.report(totals.sent[camera.id]) for camera in self._cameras},
+            progress_at=pushed_at or self._report.progress_at,
+            facts={"backlog": float(max((one.backlog for one in told), default=0)), "processes": float(len(told))},
+            counters=dict(self._fleet.counters()),
+            cameras=self._fleet.cameras() | self._disabled,
         )
 
-    def _camera(self, camera: CameraSettings, phase: float) -> Camera:
-        producer, gpu = self._settings.producer, self._settings.gpu
-        pacer = Pacer(camera.fps or producer.fps, phase)
-        encoder = Encoder(gpu.input_width, gpu.input_height, producer.jpeg_quality, tight=gpu.input == "auto")
-        return Camera(camera, producer, pacer, encoder, self._publisher.offer)
+    def _connect(self) -> Redis:
+        return connect(self._settings.state_url, self._settings.redis.timeout_s)
 
-    def _connect(self, url: str) -> Redis:
-        return connect(url, self._settings.redis.timeout_s)
+    def _tell(self) -> None:
+        with Reporter(HealthBoard(self._connect(), self._keys), self.report):
+            self._over.wait()
 
-    def _report(self) -> None:
-        with Reporter(HealthBoard(self._connect(self._settings.state_url), self._keys), self.report):
-            self._stop.wait()
+    def _write_down(self) -> None:
+        self._chronicler.run(self._over)
+
+    def _wake(self) -> None:
+        with suppress(OSError):  # `run` has returned, or will look by itself
+            self._waker.send(None)
 
     def _start(self, name: str, work: Callable[[], None]) -> threading.Thread:
-        """Threads are daemons, for one that is stuck in FFmpeg must not keep the process alive."""
-
-        def guarded() -> None:
-            try:
-                work()
-            except BaseException as error:  # noqa: BLE001 - raised again by `run`: a thread must not die unnoticed
-                self._end.put(error)
-
-        thread = threading.Thread(target=guarded, name=name, daemon=True)
+        """Threads are daemons, for one that waits for Redis must not keep the process alive."""
+        thread = threading.Thread(target=work, name=name, daemon=True)
         thread.start()
         return thread
 
-    def _join(self, threads: list[threading.Thread], within_s: float) -> None:
-        deadline = time.monotonic() + within_s
-        for thread in threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-            if thread.is_alive():
-                log.warning("%s did not stop within %.1f s and is left behind", thread.name, within_s)
-                self.stuck.append(thread.name)
 
+def run(settings: Settings, observed: Observed | None = None) -> None:
+    """Read the cameras that fall to this producer until SIGTERM or SIGINT: the whole of `fbtasks produce`.
 
-def run(settings: Settings) -> None:
-    """Read the cameras until SIGTERM or SIGINT: the whole of `fbtasks produce`."""
+    Args:
+        observed: entered with the settings and what makes a report, while the daemon works.
+
+    Raises:
+        ConfigError: no backend that is installed can read a camera as the settings want it.
+    """
+    for camera in settings.cameras:
+        check(camera, settings.producer)
     daemon = ProducerDaemon(settings)
-    code = 0
-    try:
-        with on_stop(daemon.stop):
-            daemon.run()
-    except Exception:
-        if not daemon.stuck:
-            raise
-        log.exception("a thread died")
-        code = 1
-    if daemon.stuck:
-        leave(code)
+    with (
+        on_stop(daemon.stop),
+        observed(settings, daemon.report) if observed else nullcontext(),
+        on_duty(settings, daemon.assign, daemon.report, daemon.stop),
+    ):
+        daemon.run()

@@ -1,63 +1,117 @@
 """Why a camera cannot be opened. FFmpeg knows and OpenCV does not pass it on, so the camera is asked once more.
 
-The question carries no user and no password, and the answer that is made of it holds no part of the URL.
+First without user and password, which is all that it takes to see a camera come back, and no failed login; then, where
+wanted, with them, for only so a wrong password can be told from a wrong path. What is made of the answers holds no part
+of the URL.
 """
 
 import re
 import socket
-from urllib.parse import SplitResult, urlsplit
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import SplitResult, unquote, urlsplit
 
-RTSP_PORT = 554
+from fbtasks.producer.login import authorization
+
+PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 UNKNOWN = "cannot be opened"
+MAX_HEAD = 16 * 1024
 _STATUS = re.compile(rb"RTSP/\d\.\d (\d{3})\b")
 
+Cause = Literal["unknown", "invalid", "unreachable", "silent", "login", "path", "odd", "answers"]
 
-def why_not(url: str, timeout_s: float) -> str:
-    """What the camera says, or what keeps us from asking it, in a few words. Waits `timeout_s` at most twice."""
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a camera says when it is asked for its stream, or what keeps us from asking.
+
+    Attributes:
+        cause: `invalid` the URL is none; `unreachable` no connection; `silent` a connection and no answer; `login` user
+            and password are wanted or wrong; `path` there is no such stream; `odd` another refusal, or no RTSP;
+            `answers` it offers its stream, or takes connections where more cannot be asked.
+        text: the same for people, in a few words.
+    """
+
+    cause: Cause
+    text: str
+
+    @property
+    def refused(self) -> bool:
+        """Whether a person has to look."""
+        return self.cause in ("invalid", "login", "path", "odd")
+
+
+def why_not(url: str, timeout_s: float, *, log_in: bool = True) -> Answer:
+    """What the camera says. Waits at most four times `timeout_s`, and for its name as long as the system likes.
+
+    Args:
+        log_in: ask with user and password too, where the camera wants them and the URL has them. Each failed attempt
+            counts for a camera that locks accounts.
+    """
     try:
         parts = urlsplit(url)
-        host, port = parts.hostname, parts.port or RTSP_PORT
+        host, port = parts.hostname, parts.port or PORTS.get(parts.scheme)
     except ValueError:
-        return "its URL is not valid"
-    if parts.scheme != "rtsp" or not host:
-        return UNKNOWN
+        return Answer("invalid", "its URL is not valid")
+    if port is None or not host:
+        return Answer("unknown", UNKNOWN)
     try:
-        answer = _ask(host, port, _question(parts), timeout_s)
+        with socket.create_connection((host, port), timeout_s) as connection:
+            if parts.scheme != "rtsp":
+                return Answer("answers", UNKNOWN)
+            return _asked(connection, parts, log_in=log_in)
     except (OSError, UnicodeError) as error:
         return _unreachable(error)
-    return meaning(answer, has_password=parts.username is not None)
 
 
-def meaning(answer: bytes, *, has_password: bool) -> str:
-    """What an answer to a request without credentials tells about one that failed with those of the URL."""
+def meaning(answer: bytes, *, logged_in: bool | None) -> Answer:
+    """What an answer tells about a request that failed.
+
+    Args:
+        logged_in: whether the answer is to a request with user and password; None when the URL has none.
+    """
     status = _STATUS.match(answer)
     code = int(status[1]) if status else None
     if code is None:
-        return "what answers there does not speak RTSP"
+        return Answer("odd", "what answers there does not speak RTSP")
     if code in (401, 403):
-        wanted = "user, password or path refused" if has_password else "wants a user and password"
-        return f"{wanted} ({code})"
+        wanted = {None: "wants a user and password", False: "wants to know who asks", True: "user or password refused"}
+        return Answer("login", f"{wanted[logged_in]} ({code})")
     if code == 404:
-        return "no stream at this path (404)"
+        return Answer("path", "no stream at this path (404)")
     if code == 200:
-        return "answers, but gives no video that can be decoded"
-    return f"refuses with RTSP status {code}"
+        return Answer("answers", "answers, but gives no video that can be decoded")
+    return Answer("odd", f"refuses with RTSP status {code}")
 
 
-def _question(parts: SplitResult) -> bytes:
+def _asked(connection: socket.socket, parts: SplitResult, *, log_in: bool) -> Answer:
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-    return f"DESCRIBE {address} RTSP/1.0\r\nCSeq: 1\r\nAccept: application/sdp\r\n\r\n".encode()
+    head = _ask(connection, address, 1)
+    user, password = unquote(parts.username or ""), unquote(parts.password or "")
+    if not user or not log_in:
+        return meaning(head, logged_in=False if user else None)
+    challenges = re.findall(r"^www-authenticate:(.*?)\r?$", head.decode("latin-1"), re.IGNORECASE | re.MULTILINE)
+    login = authorization(challenges, "DESCRIBE", address, user, password)
+    if login is None:
+        return meaning(head, logged_in=True)
+    return meaning(_ask(connection, address, 2, f"Authorization: {login}\r\n"), logged_in=True)
 
 
-def _ask(host: str, port: int, question: bytes, timeout_s: float) -> bytes:
-    with socket.create_connection((host, port), timeout_s) as connection:
-        connection.sendall(question)
-        return connection.recv(1024)
+def _ask(connection: socket.socket, address: str, number: int, more: str = "") -> bytes:
+    """The head of the answer; a 401 has no body of which something could be left."""
+    connection.sendall(
+        f"DESCRIBE {address} RTSP/1.0\r\nCSeq: {number}\r\nAccept: application/sdp\r\n{more}\r\n".encode()
+    )
+    head = b""
+    while b"\r\n\r\n" not in head and len(head) < MAX_HEAD and (piece := connection.recv(4096)):
+        head += piece
+    return head
 
 
-def _unreachable(error: OSError | UnicodeError) -> str:
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, socket.gaierror | UnicodeError):
-        return "its host name is not known"
-    return (error.strerror or UNKNOWN).lower()
+def _unreachable(error: OSError | UnicodeError) -> Answer:
+    match error:
+        case TimeoutError():
+            return Answer("silent", "no answer")
+        case socket.gaierror() | UnicodeError():
+            return Answer("unreachable", "its host name is not known")
+    return Answer("unreachable", (error.strerror or UNKNOWN).lower())

@@ -5,7 +5,7 @@ import numpy as np
 
 from fbtasks.errors import CameraError
 from fbtasks.frame import PAD_VALUE, Letterbox, tight_input
-from fbtasks.producer.capture import Picture
+from fbtasks.producer.stream import Picture, Size
 
 
 class Encoder:
@@ -24,13 +24,21 @@ class Encoder:
         self._parameters = [cv2.IMWRITE_JPEG_QUALITY, quality]
         self._letterbox: Letterbox | None = None
 
-    def encode(self, picture: Picture) -> tuple[Letterbox, memoryview]:
+    def drawn_size(self, width: int, height: int) -> Size:
+        """How large a picture of that width and height is drawn."""
+        return self._place(width, height).resized
+
+    def encode(self, picture: Picture, size: Size | None = None) -> tuple[Letterbox, memoryview]:
         """The picture's place in the model's input, and the input as a JPEG.
+
+        Args:
+            size: of the picture in its stream, when it has been drawn to `drawn_size` already.
 
         Raises:
             CameraError: the picture is too thin to leave a pixel, or OpenCV cannot encode it.
         """
-        letterbox = self._place(picture)
+        height, width = picture.shape[:2]
+        letterbox = self._place(*(size or (width, height)))
         try:
             self._draw(picture, letterbox)
             encoded, jpeg = cv2.imencode(".jpg", self._canvas, self._parameters)
@@ -40,9 +48,8 @@ class Encoder:
             raise CameraError(f"a picture of {letterbox.width} x {letterbox.height} cannot be encoded")
         return letterbox, jpeg.data
 
-    def _place(self, picture: Picture) -> Letterbox:
+    def _place(self, width: int, height: int) -> Letterbox:
         """The letterbox for this size; a new size gets a canvas of its own, all border."""
-        height, width = picture.shape[:2]
         known = self._letterbox
         if known is None or (known.width, known.height) != (width, height):
             columns, rows = tight_input(width, height, *self._full) if self._tight else self._full
@@ -53,4 +60,7 @@ class Encoder:
     def _draw(self, picture: Picture, letterbox: Letterbox) -> None:
         width, height = letterbox.resized
         inside = self._canvas[letterbox.pad_y : letterbox.pad_y + height, letterbox.pad_x : letterbox.pad_x + width]
-        cv2.resize(picture, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
+        if picture.shape == inside.shape:
+            inside[:] = picture
+        else:
+            cv2.resize(picture, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)

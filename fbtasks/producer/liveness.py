@@ -11,12 +11,18 @@ HEALTHY_S = 5.0
 
 
 class Liveness:
-    """Judges the reads of one connection. All times are monotonic seconds."""
+    """Judges the reads of one connection. All times are monotonic seconds.
+
+    Attributes:
+        stalled: whether what it raised is that the stream was open and silent.
+    """
 
     def __init__(self, read_timeout_s: float, now: float) -> None:
+        self.stalled = False
         self._timeout_s = read_timeout_s
         self._opened_at = now
         self._good_at = now
+        self._seen_at = now
         self._misses = 0
 
     @property
@@ -31,6 +37,7 @@ class Liveness:
             CameraError: the stream stalled, ended, or gives no usable frames; it has to be opened anew.
         """
         if ended - began >= STALL_SHARE * self._timeout_s:
+            self.stalled = True
             raise CameraError(f"the stream stalled, a read took {ended - began:.1f} s")
         if good:
             self._good_at = ended
@@ -40,4 +47,16 @@ class Liveness:
         if self._misses >= MISSES_OF_ENDED:
             raise CameraError("the stream ended")
         if ended - self._good_at >= self._timeout_s:
+            self.stalled = True
             raise CameraError(f"no usable frame for {ended - self._good_at:.1f} s")
+
+    def judge_picture(self, *, good: bool, now: float) -> None:
+        """Take note of whether a frame that was read holds a picture.
+
+        Raises:
+            CameraError: none has for too long, though frames come; the stream has to be opened anew.
+        """
+        if good:
+            self._seen_at = now
+        elif now - self._seen_at >= self._timeout_s:
+            raise CameraError(f"no usable picture for {now - self._seen_at:.1f} s")

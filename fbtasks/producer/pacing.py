@@ -7,7 +7,7 @@ SLEW = 0.5
 
 
 class Pacer:
-    """Picks frames at `fps` on average, whatever the rate of the source.
+    """Picks frames at a rate on average, whatever the rate of the source.
 
     Time is cut into slots of one period, shifted by `phase`; the first frame at or after a slot's start takes it. As
     slots and not gaps are counted, the rate is exact in the long run though no frame falls on a slot's start. A slot
@@ -22,16 +22,33 @@ class Pacer:
     def __init__(self, fps: float, phase: float = 0.0) -> None:
         self._fps = fps
         self._phase = phase
+        self._at: float | None = None
+        self._position = 0.0
+        """In slots; their lengths change with the rate."""
         self._slot: int | None = None
 
-    def due(self, at: float) -> bool:
-        """Whether the frame of time `at` (seconds, never falling) is to be sent; it takes its slot if so."""
-        current = math.floor(at * self._fps - self._phase)
+    def due(self, at: float, fps: float | None = None) -> bool:
+        """Whether the frame of time `at` (seconds, never falling) is to be sent; it takes its slot if so.
+
+        Args:
+            fps: the rate since the last call, when it is not the usual one.
+        """
+        if self._at is None:
+            self._position = (at * self._fps - self._phase) % 1.0
+        else:
+            self._position += (at - self._at) * (fps or self._fps)
+        self._at = at
+        current = math.floor(self._position)
         slot = current if self._slot is None else max(self._slot, current - 1)
         if slot > current:
             return False
         self._slot = slot + 1
         return True
+
+    def hurry(self) -> None:
+        """Let the next frame be due."""
+        if self._slot is not None:
+            self._position = max(self._position, float(self._slot))
 
 
 def phases(count: int) -> list[float]:

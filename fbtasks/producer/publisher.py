@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from fbtasks.producer.back_pressure import BackPressure
 from fbtasks.producer.outage import Outage
 from fbtasks.transport import REDIS_AWAY, FrameQueue
 from fbtasks.wire import Frame, encode
@@ -44,12 +45,14 @@ class Publisher:
 
     Args:
         pictures: keep the newest frame of each camera for the alerts too.
+        law: is told how many frames wait.
     """
 
-    def __init__(self, queue: FrameQueue, *, pictures: bool = False) -> None:
+    def __init__(self, queue: FrameQueue, *, pictures: bool = False, law: BackPressure | None = None) -> None:
         self.totals = Totals()
         self._queue = queue
         self._pictures = pictures
+        self._law = law
         self._pictured_at: dict[str, float] = {}
         self._outage = Outage()
         self._slots: dict[str, Frame] = {}
@@ -94,6 +97,8 @@ class Publisher:
             self._outage.failed(error)
             return
         self._outage.worked()
+        if self._law is not None:
+            self._law.pushed(pushed.backlog - len(frames), time.monotonic())
         self.totals.sent.update(frame.camera_id for frame in frames)
         self.totals.displaced += pushed.dropped
         self.totals.backlog = pushed.backlog - pushed.dropped

@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from time import time
 from typing import Protocol, TypeVar
 
@@ -17,6 +18,7 @@ from fbtasks.sim.faults import (
     Disconnect,
     Drop,
     Fault,
+    Freeze,
     Jump,
     Lasting,
     Mute,
@@ -39,7 +41,7 @@ LATE_S = 2.0
 SLOW_BACKLOG_S = 2.0
 """A slow link holds so much; then pictures are left out up to the next key frame."""
 
-L = TypeVar("L", Stall, Mute, Drop, Corrupt, Slow, Refuse)
+L = TypeVar("L", Stall, Mute, Freeze, Drop, Corrupt, Slow, Refuse)
 
 
 class Packets:
@@ -96,6 +98,7 @@ class Camera:
         self._packets_sent = self._octets_sent = 0
         self._next_report = 0.0
         self._link_free, self._congested = 0.0, False
+        self._still: Unit | None = None
 
     @property
     def description(self) -> Description:
@@ -126,7 +129,7 @@ class Camera:
                 self.password = password
             case Reshape(size=size, codec=codec):
                 await self._reshape(size, codec)
-            case Stall() | Mute() | Drop() | Corrupt() | Slow() | Refuse():
+            case Stall() | Mute() | Freeze() | Drop() | Corrupt() | Slow() | Refuse():
                 self._faults[type(fault)] = fault
 
     def join(self, viewer: Viewer) -> None:
@@ -171,6 +174,7 @@ class Camera:
             self._failed.set_exception(error)
 
     def _send(self, unit: Unit) -> None:
+        unit = self._frozen(unit)
         timestamp = unit.shown + self._stamp_offset
         packets = rtp.packets(unit.payloads, timestamp, self._sequence, self._ssrc)
         # Counted whatever becomes of them: what is lost is lost behind the camera.
@@ -186,6 +190,14 @@ class Camera:
             asyncio.get_running_loop().call_at(self._link_free, self._deliver, arriving, report, unit.key)
         else:
             self._deliver(arriving, report, unit.key)
+
+    def _frozen(self, unit: Unit) -> Unit:
+        """The picture, or in its place the one at which the camera froze."""
+        if self.fault(Freeze) is None:
+            self._still = None
+        elif self._still is None and unit.key:
+            self._still = unit
+        return unit if self._still is None else replace(self._still, due=unit.due, shown=unit.shown)
 
     def _link_takes(self, unit: Unit, now: float) -> bool:
         """Whether the link has room for the picture; puts it on the link."""

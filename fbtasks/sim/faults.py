@@ -5,6 +5,7 @@ the camera, where a colon may stand after the first word (RFC 2326, 10.9). `Rtsp
 
     stall                       sends no pictures, answers requests
     mute                        takes connections and requests, answers nothing, sends nothing
+    freeze                      sends one and the same picture, again and again
     drop SHARE                  so many of the packets are lost, 0 to 1
     corrupt SHARE               so many of the packets have a few wrong bytes
     slow KBIT_S                 a link of so many kilobits a second; after two seconds of backlog pictures are left out
@@ -43,6 +44,11 @@ class Stall:
 @dataclass(frozen=True, slots=True)
 class Mute:
     """Answers nothing and sends nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freeze:
+    """Sends one picture, its next key frame, again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +113,12 @@ class Protect:
     password: Password | None
 
 
-Lasting = Stall | Mute | Drop | Corrupt | Slow | Refuse
+Lasting = Stall | Mute | Freeze | Drop | Corrupt | Slow | Refuse
 Fault = Lasting | Clear | Disconnect | Jump | Reshape | Protect
 
-LASTING: dict[str, type[Lasting]] = {kind.__name__.lower(): kind for kind in (Stall, Mute, Drop, Corrupt, Slow, Refuse)}
+LASTING: dict[str, type[Lasting]] = {
+    kind.__name__.lower(): kind for kind in (Stall, Mute, Freeze, Drop, Corrupt, Slow, Refuse)
+}
 
 
 def damaged(packets: Sequence[bytes], drop: Drop | None, corrupt: Corrupt | None) -> list[bytes]:
@@ -206,6 +214,7 @@ def _password(scheme: Literal["basic", "digest", "none"], user: str = "", passwo
 _COMMANDS: dict[str, Callable[..., Fault]] = {
     "stall": Stall,
     "mute": Mute,
+    "freeze": Freeze,
     "drop": lambda share: Drop(_share(share)),
     "corrupt": lambda share: Corrupt(_share(share)),
     "slow": lambda kbit_s: Slow(_positive(kbit_s)),

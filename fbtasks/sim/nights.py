@@ -3,8 +3,12 @@
 How long a horse rests at a stretch follows what is published: about an hour, then up, is normal, and big sleepers need
 two (Coho); of 24 h a horse lies 2.7 to 27 % (PMC8002676), 30 to 40 minutes of it in deep sleep (UC Davis). How often
 everything else happens is ours.
+
+An *eventful* night holds a few things that somebody should hear of; a *busy* one most of what the rules are for, some
+of it twice, before cameras that suffer more and computers that forget; a *quiet* one nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,8 +29,10 @@ from fbtasks.sim.scenario import (
     Suffers,
 )
 
-NightKind = Literal["eventful", "quiet"]
-Happening = Literal["long_lying", "bolting", "rolling", "cast", "visit", "led_out", "silent", "covered"]
+NightKind = Literal["eventful", "busy", "quiet"]
+Happening = Literal[
+    "long_lying", "bolting", "rolling", "cast", "visit", "led_out", "silent", "covered", "frozen", "door_open"
+]
 HAPPENINGS: tuple[Happening, ...] = (
     "long_lying",
     "bolting",
@@ -40,7 +46,21 @@ HAPPENINGS: tuple[Happening, ...] = (
 IN_BOX: frozenset[Happening] = frozenset({"cast", "led_out"})
 """What happens to a horse in a box alone."""
 IN_PADDOCK: frozenset[Happening] = frozenset({"bolting"})
-BOX_SHARE = 0.7
+BUSY_BOX: tuple[Happening, ...] = (
+    *("led_out", "led_out", "led_out", "long_lying", "long_lying", "visit", "visit", "cast"),
+    *("rolling", "silent", "covered", "frozen", "door_open"),
+)
+BUSY_PADDOCK: tuple[Happening, ...] = (
+    *("bolting", "bolting", "bolting", "long_lying", "long_lying", "visit", "visit"),
+    *("rolling", "silent", "covered", "frozen", "door_open"),
+)
+"""What a busy night draws from, none twice: what only one kind of place has is in it more often, to be counted."""
+TO_CAMERA: frozenset[Happening] = frozenset({"silent", "covered", "frozen", "door_open"})
+BOX_SHARE, BUSY_BOX_SHARE = 0.7, 0.4
+BUSY_HORSES = (1, 1, 1, 2, 3)
+"""Of a busy paddock, one of these: where two share it, neither has the room to gallop."""
+ENDLESS_SHARE = 0.35
+"""Of the long bouts of lying in busy nights."""
 NAMES = ("Luna", "Nero", "Stella")
 SPARE_S = 25.0
 """Getting somewhere, lying down or rising is done within so many seconds: no act is too short for it."""
@@ -53,30 +73,36 @@ class Habits:
     Attributes:
         length_s: of the night.
         lying: a normal bout, shorter than the first alert even with the rest of its hour.
-        long_lying: a bout that somebody should hear of.
+        long_lying, endless_lying: a bout that somebody should hear of; one that should raise the alarm.
         up: between two bouts.
         awake: one piece of standing or grazing.
         brief: a disturbance that no rule should mind.
         outage: of the camera, one that somebody should hear of.
+        hidden: a door that stands open before the camera.
         visit, away, trouble: of a person, of a horse that is led out, of rolling, struggling and bolting.
-        happenings: how many in an eventful night.
+        long_away: in a busy night.
+        happenings, many: how many in an eventful night, and in a busy one.
     """
 
     length_s: float = 8 * 3600.0
     lying: tuple[float, float] = (8 * 60.0, 45 * 60.0)
     long_lying: tuple[float, float] = (70 * 60.0, 150 * 60.0)
+    endless_lying: tuple[float, float] = (185 * 60.0, 215 * 60.0)
     up: tuple[float, float] = (30 * 60.0, 120 * 60.0)
     awake: tuple[float, float] = (4 * 60.0, 25 * 60.0)
     brief: tuple[float, float] = (2.0, 12.0)
     outage: tuple[float, float] = (60.0, 600.0)
+    hidden: tuple[float, float] = (60.0, 900.0)
     visit: tuple[float, float] = (180.0, 900.0)
     away: tuple[float, float] = (20 * 60.0, 45 * 60.0)
+    long_away: tuple[float, float] = (29 * 60.0, 60 * 60.0)
     trouble: tuple[float, float] = (25.0, 90.0)
     happenings: tuple[int, int] = (3, 5)
+    many: tuple[int, int] = (8, 10)
 
     def faster(self, factor: float) -> "Habits":
         """The same night in a `factor`-th of the time. What takes legs and not patience stays as it is."""
-        patient = ("lying", "long_lying", "up", "awake", "visit", "away")
+        patient = ("lying", "long_lying", "endless_lying", "up", "awake", "visit", "away", "long_away", "hidden")
         scaled: dict[str, Any] = {name: tuple(side / factor for side in getattr(self, name)) for name in patient}
         return replace(self, length_s=self.length_s / factor, **scaled)
 
@@ -87,10 +113,12 @@ class Night:
 
     Attributes:
         restarts: seconds of the story.
+        losses: those of them at which what the logic remembered was lost.
     """
 
     scenario: Scenario
     restarts: tuple[float, ...]
+    losses: frozenset[float] = frozenset()
 
 
 def night(kind: NightKind, seed: int, habits: Habits | None = None) -> Night:
@@ -103,14 +131,21 @@ class _NightWriter:
         self.name = f"{kind}-{seed}"
         self.seed = seed
         self.habits = habits
-        self.chance = np.random.default_rng([seed, kind == "eventful"])
-        in_box = self.chance.random() < BOX_SHARE
+        self.busy = kind == "busy"
+        self.chance = np.random.default_rng([seed, ("quiet", "eventful", "busy").index(kind)])
+        in_box = self.chance.random() < (BUSY_BOX_SHARE if self.busy else BOX_SHARE)
         self.place = PlaceTable(kind="box" if in_box else "paddock", seed=int(self.chance.integers(10_000)))
-        self.horses = 1 if in_box else int(self.chance.integers(1, 4))
-        self.happenings = self._chosen(IN_PADDOCK if in_box else IN_BOX) if kind == "eventful" else []
+        together = BUSY_HORSES if self.busy else (1, 2, 3)
+        self.horses = 1 if in_box else together[int(self.chance.integers(len(together)))]
+        self.happenings: list[Happening] = []
+        if self.busy:
+            self.happenings = self._drawn(BUSY_BOX if in_box else BUSY_PADDOCK, self.habits.many)
+        elif kind == "eventful":
+            possible = [one for one in HAPPENINGS if one not in (IN_PADDOCK if in_box else IN_BOX)]
+            self.happenings = self._drawn(possible, self.habits.happenings)
 
     def written(self) -> Night:
-        to_horses = [one for one in self.happenings if one not in ("visit", "silent", "covered")]
+        to_horses = [one for one in self.happenings if one not in TO_CAMERA and one != "visit"]
         horses = [self._horse(index, to_horses[index :: self.horses]) for index in range(self.horses)]
         scenario = Scenario(
             name=self.name,
@@ -121,35 +156,47 @@ class _NightWriter:
             lights=self._lights(),
             disturbances=self._disturbances(),
             horses=horses,
-            persons=[self._visitor(horses[0].id)] if "visit" in self.happenings else [],
+            persons=self._visitors(horses[0].id),
         )
-        count = int(self.chance.integers(0, 3))
-        return Night(scenario, tuple(sorted((self.chance.uniform(0.05, 0.95, count) * self.habits.length_s).tolist())))
+        count = int(self.chance.integers(0, 3)) + self.busy
+        restarts = tuple(sorted((self.chance.uniform(0.05, 0.95, count) * self.habits.length_s).tolist()))
+        losses = frozenset(self.chance.choice(restarts, 1).tolist()) if self.busy else frozenset()
+        return Night(scenario, restarts, losses)
 
-    def _chosen(self, not_here: frozenset[Happening]) -> list[Happening]:
-        possible = [one for one in HAPPENINGS if one not in not_here]
-        least, most = self.habits.happenings
+    def _drawn(self, possible: Sequence[Happening], between: tuple[int, int]) -> list[Happening]:
+        least, most = between
         count = min(len(possible), int(self.chance.integers(least, most + 1)))
         return [possible[index] for index in self.chance.choice(len(possible), count, replace=False)]
 
     def between(self, span: tuple[float, float]) -> float:
         return float(self.chance.uniform(*span))
 
-    def _horse(self, index: int, happenings: list[Happening]) -> Horse:
+    def _horse(self, index: int, happenings: Sequence[Happening]) -> Horse:
         coat = str(self.chance.choice(sorted(COATS)))
         height = float(self.chance.uniform(1.4, 1.72))
         return Horse(id=NAMES[index], coat=coat, height=height, acts=_Rest(self, happenings).acts())
 
-    def _visitor(self, horse: str) -> Person:
-        """Comes, looks after the horse, bends down now and then, goes."""
-        start = self.between((0.1, 0.8)) * self.habits.length_s
+    def _visitors(self, horse: str) -> list[Person]:
+        """One comes, looks after the horse, bends down now and then, goes; each in a part of the night of her own."""
+        count = self.happenings.count("visit")
+        part_s = 0.7 / max(count, 1) * self.habits.length_s
+        return [
+            self._visitor(horse, number, 0.1 * self.habits.length_s + number * part_s, part_s)
+            for number in range(count)
+        ]
+
+    def _visitor(self, horse: str, number: int, begins: float, part_s: float) -> Person:
+        start = (
+            begins + self.between((0.0, 1.0 if number == 0 and self.happenings.count("visit") == 1 else 0.5)) * part_s
+        )
         middle = start + SPARE_S + self.between(self.habits.visit)
         end = min(middle + SPARE_S, self.habits.length_s - SPARE_S)
         acts = [
             PersonAct(start=start, end=middle, does="stands", beside=horse),
             PersonAct(start=middle, end=end, does="stoops"),
         ]
-        return Person(id="groom", clothes=str(self.chance.choice(sorted(CLOTHES))), acts=acts)
+        name = f"groom-{number + 1}" if number else "groom"
+        return Person(id=name, clothes=str(self.chance.choice(sorted(CLOTHES))), acts=acts)
 
     def _lights(self) -> list[LightSpan]:
         length_s = self.habits.length_s
@@ -159,8 +206,11 @@ class _NightWriter:
     def _disturbances(self) -> list[Disturbance]:
         """Each in a piece of the night of its own, so that no two meet."""
         brief: list[Suffers] = ["shake", "shake", "shake", "door", "silent", "silent"]
-        grave: list[Suffers] = [one for one in ("silent", "covered") if one in self.happenings]
+        outages: tuple[Suffers, ...] = ("silent", "covered", "frozen")
+        grave: list[Suffers] = [one for one in outages if one in self.happenings]
         wanted = [(one, self.habits.brief) for one in brief] + [(one, self.habits.outage) for one in grave]
+        if "door_open" in self.happenings:
+            wanted.append(("door", self.habits.hidden))
         piece_s = self.habits.length_s / len(wanted)
         found = []
         for place, index in enumerate(self.chance.permutation(len(wanted)).tolist()):
@@ -174,11 +224,11 @@ class _NightWriter:
 class _Rest:
     """One horse's night: awake and lying in turn, and what happens to it while it is awake."""
 
-    def __init__(self, night: _NightWriter, happenings: list[Happening]) -> None:
+    def __init__(self, night: _NightWriter, happenings: Sequence[Happening]) -> None:
         self.night = night
         self.habits = night.habits
         self.between = night.between
-        # The long ones in the first half, so that they have their time.
+        # In the first part, so that the long ones have their time.
         self.due = sorted((self.between((0.05, 0.45)) * self.habits.length_s, one) for one in happenings)
         self.written: list[HorseAct] = []
         self.now = 0.0
@@ -209,9 +259,10 @@ class _Rest:
 
     def _happen(self, what: Happening) -> None:
         if what == "long_lying":
-            self._lie(self.between(self.habits.long_lying))
+            grave = self.night.busy and self.night.chance.random() < ENDLESS_SHARE
+            self._lie(self.between(self.habits.endless_lying if grave else self.habits.long_lying))
         elif what == "led_out":
-            self._add("away", SPARE_S + self.between(self.habits.away))
+            self._add("away", SPARE_S + self.between(self.habits.long_away if self.night.busy else self.habits.away))
         else:
             does: dict[Happening, HorseDoes] = {"bolting": "bolts", "rolling": "rolls", "cast": "struggles"}
             self._add(does[what], SPARE_S + self.between(self.habits.trouble))

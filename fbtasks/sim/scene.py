@@ -39,6 +39,8 @@ class Scene:
         # Kept by functions that do not know the scene: it is freed as soon as nobody needs it.
         still = lru_cache(maxsize=1)(partial(backdrop, place, self._camera, self._margin))
         self._lit = lru_cache(maxsize=8)(partial(_lit, place, still, self._margin))
+        # Of a horse that rests while another one walks, and of one that raises its head to where it was before.
+        self._body = lru_cache(maxsize=64)(partial(_body, self._camera))
 
     def picture(self, placed: Sequence[Placed], conditions: Conditions, moment: int) -> Picture:
         """What the camera sees, uint8 `[height, width, 3]`, blue first.
@@ -96,10 +98,7 @@ class Scene:
 
     def _bodies(self, placed: Sequence[Placed]) -> list[tuple[Placed, Body, Ellipses]]:
         """Everyone with their ellipsoids in pixels of a picture that does not shake, the farthest first."""
-        bodies = []
-        for who in placed:
-            body = horse(who, who.pose) if isinstance(who.pose, HorsePose) else person(who, who.pose)
-            bodies.append((who, body, self._camera.ellipses(body.points, body.shapes)))
+        bodies = [(who, *self._body(who)) for who in placed]
         # Over the ground alone: who stands upright is nearer to a camera above than who lies before her.
         ahead = self._camera.turn[2]
         bodies.sort(key=lambda entry: -float(entry[0].x * ahead[0] + entry[0].y * ahead[1]))
@@ -193,6 +192,11 @@ def _box(body: Body, seen: Ellipses) -> Box | None:
 
 def _meet(one: Box, other: Box | None) -> bool:
     return other is not None and one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _body(camera: Pinhole, who: Placed) -> tuple[Body, Ellipses]:
+    body = horse(who, who.pose) if isinstance(who.pose, HorsePose) else person(who, who.pose)
+    return body, camera.ellipses(body.points, body.shapes)
 
 
 def _clipped(outlines: Array, width: int, height: int) -> Array:

@@ -20,6 +20,7 @@ STRUGGLES_S = 60.0
 """In so long a cast horse has surely struggled several times."""
 TROUBLE: tuple[EventKind, ...] = ("bolting", "trotting", "pacing", "rolling", "cast")
 EARLY_S = 10.0
+HOUR_S = 3600.0
 LATE_S = 30.0
 """After the end of what it tells of; more than windows and unseen moments of a passing animal explain is too late."""
 SURELY_FASTER, PERHAPS_FASTER = 1.2, 0.6
@@ -40,6 +41,8 @@ class Story:
         unseen: when the logic gets no picture, or none that shows anything.
         faster_than: when each horse moves at so many body lengths per second.
         within: whether a second of the story is within hours of the day, written as in the settings.
+        hidden: when each horse and person is there but hardly to be seen; a detector may find it or not.
+        losses: when all that the logic remembered was lost, but for its open alerts.
     """
 
     length_s: float
@@ -48,6 +51,8 @@ class Story:
     unseen: Spans
     faster_than: Callable[[float], Sequence[Event]]
     within: Callable[[Sequence[str], float], bool] = lambda _hours, _t: False
+    hidden: Mapping[str, Spans] = field(default_factory=dict)
+    losses: Sequence[float] = ()
 
     def of(self, kind: EventKind) -> list[Event]:
         return [event for event in self.events if event.kind == kind]
@@ -61,6 +66,7 @@ class Due:
         start, end: of what it tells of; seconds of the story.
         due: when it should come.
         sure: without it there is a fault; else it may come or not.
+        early_s: how much sooner it may come, for time that may have been seen.
     """
 
     rule: str
@@ -69,6 +75,7 @@ class Due:
     due: float
     end: float
     sure: bool = True
+    early_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +125,20 @@ class RuleScore:
         self.wrong += other.wrong
 
 
-def due_alerts(story: Story, rules: Mapping[str, RuleSettings]) -> list[Due]:
-    """What the rules, by name with their settings, should tell of the story; those not in `EXPECTED` nothing."""
-    return [due for name, settings in rules.items() if name in EXPECTED for due in EXPECTED[name](story, settings)]
+def due_alerts(
+    story: Story, rules: Mapping[str, RuleSettings], windows_s: Mapping[str, float] | None = None
+) -> list[Due]:
+    """What the rules, by name with their settings, should tell of the story; those not in `EXPECTED` nothing.
+
+    Args:
+        windows_s: over how many seconds a rule looks, by design, before it can know that its condition holds.
+    """
+    found = []
+    for name, settings in rules.items():
+        window_s = (windows_s or {}).get(name, 0.0)
+        dues = EXPECTED[name](story, settings) if name in EXPECTED else []
+        found += [replace(due, due=due.due + window_s, early_s=due.early_s + window_s) for due in dues]
+    return found
 
 
 def compared(due: Sequence[Due], told: Sequence[Told]) -> dict[str, RuleScore]:
@@ -144,7 +162,7 @@ def compared(due: Sequence[Due], told: Sequence[Told]) -> dict[str, RuleScore]:
 
 def _fits(due: Due, told: Told) -> bool:
     same = due.rule == told.rule and due.severity == told.severity
-    return same and due.due - EARLY_S <= told.at <= due.end + LATE_S
+    return same and due.due - due.early_s - EARLY_S <= told.at <= due.end + LATE_S
 
 
 def levels(settings: RuleSettings) -> list[tuple[Severity, float]]:
@@ -179,13 +197,20 @@ def without(spans: Spans, holes: Spans) -> Spans:
     return left
 
 
-def reached_at(spans: Spans, seconds: float) -> float:
-    """When the spans together have lasted so long; the end of the last one when they do not."""
-    for start, end in spans:
-        if end - start >= seconds:
-            return start + seconds
-        seconds -= end - start
-    return spans[-1][1]
+def reached(spans: Spans, levels_s: Sequence[float], losses: Sequence[float] = ()) -> list[float | None]:
+    """When the spans together have lasted as long as each level, rising ones; None where they do not.
+
+    At a loss, what was added up falls back to the last level that was reached: that has been told, and is known.
+    """
+    found: list[float] = []
+    held_s, before = 0.0, 0.0
+    for start, end in without(spans, [(loss, loss) for loss in losses]):
+        if any(before <= loss <= start for loss in losses):
+            held_s = levels_s[len(found) - 1] if found else 0.0
+        while len(found) < len(levels_s) and held_s + end - start >= levels_s[len(found)]:
+            found.append(start + levels_s[len(found)] - held_s)
+        held_s, before = held_s + end - start, end
+    return [*found, *[None] * (len(levels_s) - len(found))]
 
 
 def lasted(spans: Spans) -> float:
@@ -193,21 +218,33 @@ def lasted(spans: Spans) -> float:
     return sum(end - start for start, end in spans)
 
 
-def _dues(rule: str, settings: RuleSettings, times: Spans, seen: Spans) -> list[Due]:
+def _dues(rule: str, settings: RuleSettings, times: Spans, seen: Spans, story: Story, *, who: str = "") -> list[Due]:
     """One for each level that a condition comes to, or nearly.
 
     Args:
         times: from its first to its last moment.
-        seen: when it holds and is seen to.
+        seen: when it holds and there is a picture of it.
+        who: whose it is, that may be hidden.
     """
     found = []
+    severities, levels_s = zip(*levels(settings), strict=True)
     for start, end in times:
-        parts = [(max(start, low), min(end, high)) for low, high in seen if low < end and high > start]
-        for severity, after_s in levels(settings):
-            if parts and lasted(parts) >= after_s - SLACK_S:
-                sure = lasted(parts) >= after_s + SLACK_S
-                found.append(Due(rule, severity, start, reached_at(parts, after_s), end, sure))
+        parts = within(seen, start, end)
+        plain = without(parts, story.hidden.get(who, []))
+        # Were all that may be seen seen, and nothing forgotten: nearly so long, and an alert may come.
+        soonest = reached(parts, [after_s - SLACK_S for after_s in levels_s])
+        for severity, first, due in zip(severities, soonest, reached(plain, levels_s, story.losses), strict=True):
+            if first is None:
+                continue
+            sure = due is not None and lasted(within(plain, due, end)) >= SLACK_S
+            at = end if due is None else due
+            found.append(Due(rule, severity, start, at, end, sure, max(0.0, at - first - SLACK_S)))
     return found
+
+
+def within(spans: Spans, start: float, end: float) -> Spans:
+    """What lies of the spans between the two times."""
+    return [(max(start, low), min(end, high)) for low, high in spans if low < end and high > start]
 
 
 def _lying(story: Story, settings: RuleSettings) -> list[Due]:
@@ -215,7 +252,8 @@ def _lying(story: Story, settings: RuleSettings) -> list[Due]:
     found = []
     for horse in sorted({event.who for event in story.of("lying")}):
         spans = [(event.start, event.end) for event in story.of("lying") if event.who == horse]
-        found += _dues("lying", settings, merged(spans, settings["clear_after_s"]), without(spans, story.unseen))
+        times, seen = merged(spans, settings["clear_after_s"]), without(spans, story.unseen)
+        found += _dues("lying", settings, times, seen, story, who=horse)
     return found
 
 
@@ -228,28 +266,38 @@ def _too_fast(story: Story, settings: RuleSettings) -> list[Due]:
             fast = [(event.start, event.end) for event in story.faster_than(factor * limit) if event.who == who]
             return without(fast, story.unseen)
 
-        sure = [span for span in spans(SURELY_FASTER) if span[1] - span[0] >= for_s + 2.0]
+        plain = without(spans(SURELY_FASTER), story.hidden.get(horse, []))
+        sure = [span for span in plain if span[1] - span[0] >= for_s + 2.0]
         for start, end in merged(spans(PERHAPS_FASTER), settings["clear_after_s"] + 5.0):
             certain = [span for span in sure if start <= span[0] < end]
             due = (certain[0][0] if certain else start) + for_s
             if end - start >= 0.5 * for_s:
-                found.append(Due("too_fast", settings["severity"], start, due, end, bool(certain)))
+                found.append(Due("too_fast", settings["severity"], start, due, end, bool(certain), due - for_s - start))
     return found
 
 
 def _camera_blind(story: Story, settings: RuleSettings) -> list[Due]:
-    return _dues("camera_blind", settings, story.unseen, story.unseen)
+    dues = _dues("camera_blind", settings, story.unseen, story.unseen, story)
+    # A state that is lost meanwhile has not seen a picture yet, and waits for the first.
+    return [replace(due, sure=due.sure and not within_any(story.losses, due.start, due.end)) for due in dues]
 
 
 def _person(story: Story, settings: RuleSettings) -> list[Due]:
-    spans = [
-        (event.start, event.end) for event in story.of("person") if not story.within(settings["allowed"], event.start)
-    ]
-    return _dues("person", settings, merged(spans, settings["clear_after_s"]), without(spans, story.unseen))
+    """One or several: from the first moment at which she is plainly to be seen."""
+    visits = [event for event in story.of("person") if not story.within(settings["allowed"], event.start)]
+    spans = merged([(event.start, event.end) for event in visits], 0.0)
+    found = []
+    for start, end in merged(spans, settings["clear_after_s"]):
+        inside = [visit for visit in visits if visit.start < end and visit.end > start]
+        plain = [without([(one.start, one.end)], [*story.hidden.get(one.who, []), *story.unseen]) for one in inside]
+        seen = merged([span for spans in plain for span in spans], 0.0)
+        dues = _dues("person", settings, [(start, end)], seen, story)
+        found += [replace(due, early_s=due.due - start) for due in dues]
+    return found
 
 
 def _absent(story: Story, settings: RuleSettings) -> list[Due]:
-    """While no horse at all is there, though one was."""
+    """While no horse at all is there, though one was; from when the last could hardly be seen any more."""
     spans = [(0.0, story.length_s)]
     for horse in story.horses:
         away = [(event.start, event.end) for event in story.of("absent") if event.who == horse]
@@ -257,7 +305,9 @@ def _absent(story: Story, settings: RuleSettings) -> list[Due]:
     spans = [
         span for span in spans if span[0] > 0 and (not settings["active"] or story.within(settings["active"], span[1]))
     ]
-    return _dues("absent", settings, spans, without(spans, story.unseen))
+    dues = _dues("absent", settings, spans, without(spans, story.unseen), story)
+    # A state that is lost meanwhile does not know that a horse was ever there.
+    return [replace(due, sure=due.sure and not within_any(story.losses, due.start, due.due)) for due in dues]
 
 
 def _agitated(story: Story, settings: RuleSettings) -> list[Due]:
@@ -266,16 +316,46 @@ def _agitated(story: Story, settings: RuleSettings) -> list[Due]:
     for kind in TROUBLE:
         for event in story.of(kind):
             seen = without([(event.start, event.end)], story.unseen)
-            dues = _dues("agitated", settings, [(event.start, event.end)], seen)
+            dues = _dues("agitated", settings, [(event.start, event.end)], seen, story, who=event.who)
             found += [replace(due, sure=due.sure and kind == "bolting") for due in dues]
     return found
 
 
 def _cast(story: Story, settings: RuleSettings) -> list[Due]:
     """Its struggles must be counted first, so that a short one may be over before."""
-    spans = [(event.start, event.end) for event in story.of("cast")]
-    dues = _dues("cast", settings, spans, without(spans, story.unseen))
-    return [replace(due, sure=due.sure and due.end - due.due > STRUGGLES_S) for due in dues]
+    found = []
+    for event in story.of("cast"):
+        spans = [(event.start, event.end)]
+        dues = _dues("cast", settings, spans, without(spans, story.unseen), story, who=event.who)
+        found += [replace(due, sure=due.sure and due.end - due.due > STRUGGLES_S) for due in dues]
+    return found
+
+
+def _restless(story: Story, settings: RuleSettings) -> list[Due]:
+    """From the change that makes too many within an hour to the last that does; all horses together.
+
+    The comparison with what is usual needs more hours than a night has.
+    """
+    changes = sorted(at for event in story.of("lying") for at in (event.start, event.end) if 0 < at < story.length_s)
+    count, tolerance = settings["changes_per_h"], 2 * SLACK_S
+    times = [
+        (last, first + HOUR_S, last - first < HOUR_S - tolerance)
+        for first, last in zip(changes, changes[count - 1 :], strict=False)
+        if last - first < HOUR_S + tolerance
+    ]
+    found: list[Due] = []
+    for start, end, sure in times:
+        if found and start <= found[-1].end + settings["clear_after_s"] + HOUR_S:
+            found[-1] = replace(found[-1], end=end, sure=found[-1].sure or sure)
+        else:
+            found.append(Due("restless", settings["severity"], start, start, end, sure))
+    blurred = [*story.unseen, *((loss - HOUR_S, loss + HOUR_S) for loss in story.losses)]
+    return [replace(due, sure=due.sure and not within(blurred, due.start - HOUR_S, due.start)) for due in found]
+
+
+def within_any(moments: Sequence[float], start: float, end: float) -> bool:
+    """Whether one of the moments lies between the two times."""
+    return any(start <= moment <= end for moment in moments)
 
 
 EXPECTED: dict[str, Callable[[Story, RuleSettings], list[Due]]] = {
@@ -286,5 +366,6 @@ EXPECTED: dict[str, Callable[[Story, RuleSettings], list[Due]]] = {
     "absent": _absent,
     "agitated": _agitated,
     "cast": _cast,
+    "restless": _restless,
 }
 """What each rule should tell of a story, under its settings."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from math import pi
 from typing import Literal
 
+import numpy as np
+
 from fbtasks.sim.acts import Actor, gaps, horse_actor, person_actor
-from fbtasks.sim.motion import INDEX, Floats, Spans
+from fbtasks.sim.motion import CHANNELS, INDEX, Floats, Spans
 from fbtasks.sim.scenario import Disturbance, Horse, Person, Scenario, Suffers
 from fbtasks.sim.stage import BODY_LENGTHS_PER_HEIGHT, Conditions, HorsePose, PersonPose, Placed, TruePosture
 
@@ -36,6 +38,7 @@ BREATH_S = 5.0
 DOOR_S, DIRT_S = 2.0, 8.0
 """A door opens and dirt grows within so many seconds."""
 NOISE = {"day": 4.0, "dusk": 6.0, "infrared": 5.0}
+BODY = [INDEX[channel] for channel in CHANNELS if channel != "head"]
 ACTED: dict[str, EventKind] = {
     "rolls": "rolling",
     "struggles": "cast",
@@ -143,6 +146,19 @@ class Timeline:
             metres_per_s = body_lengths_per_s * BODY_LENGTHS_PER_HEIGHT * horse.height
             spans = self._horses[horse.id].motion.spans("speed", metres_per_s)
             found += [Event("bolting", horse.id, *span) for span in spans]
+        return found
+
+    def lively(self) -> Spans:
+        """When somebody moves more than the head, and when what the camera suffers or sees by changes."""
+        found: Spans = []
+        for actor in (*self._horses.values(), *self._persons.values()):
+            moves = (np.diff(actor.motion.rows[:, BODY], axis=0) != 0).any(axis=1)
+            found += zip(actor.motion.times[:-1][moves].tolist(), actor.motion.times[1:][moves].tolist(), strict=True)
+            found += [(mark, mark) for span in actor.present for mark in span]
+        for span in self.scenario.disturbances:
+            changes_s = span.end - span.start if span.what == "shake" else DIRT_S
+            found += [(span.start - DIRT_S, span.start + changes_s), (span.end - changes_s, span.end)]
+        found += [(mark, mark) for span in self.scenario.lights for mark in (span.start, span.end)]
         return found
 
     def _story_time(self, t: float) -> float:

@@ -18,7 +18,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "infer": ("fbtasks", "infer"),
     "produce": ("fbtasks", "produce"),
 }
-READY = {"worker": "celery@", "infer": "ready:", "produce": "reading", "beat": "beat"}
+WATCH = ("fbtasks", "check", "--watch")
+"""Outside of the pipeline; runs only where a test starts it."""
+READY = {"worker": "celery@", "infer": "ready:", "produce": "reading", "beat": "beat", "watch": "watching"}
 START_S = 60.0
 
 
@@ -43,8 +45,8 @@ class Stable:
         (self.folder / "fbtasks.toml").write_text("\n".join(sections))
 
     def start(self, name: str) -> Process:
-        """Start one of `COMMANDS` and wait until it says that it is ready."""
-        process = self._processes.start(*COMMANDS[name], env=self.env, name=name)
+        """Start one of `COMMANDS`, or `watch`, and wait until it says that it is ready."""
+        process = self._processes.start(*COMMANDS.get(name, WATCH), env=self.env, name=name)
         wait_until(
             lambda: READY[name] in process.output() or process.exit_code is not None, START_S, f"{name} to be ready"
         )

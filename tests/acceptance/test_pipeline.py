@@ -42,7 +42,7 @@ def test_an_alert_reaches_the_backend_once_and_clears(  # noqa: PLR0917 - one fi
     grazing = rtsp_server.serve("paddock", looped_clip("horse_paddock_360p30", 120))
     stable.settings(
         f'[gpu]\nmodel = "{shared_data / "models" / "yolo11n.onnx"}"\nmin_confidence = 0.5',
-        f'[webhook]\nurl = "{backend.url}"',
+        f'[sinks.backend]\nkind = "webhook"\nurl = "{backend.url}"',
         RULES,
         camera("pair", turning),
         camera("paddock", grazing, QUIET),

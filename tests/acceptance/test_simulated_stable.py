@@ -60,7 +60,7 @@ def test_a_horse_that_lies_is_told_of_once_and_one_that_stands_is_not(
     assert cameras.exit_code is None, cameras.tail()
     stable.settings(
         f'[gpu]\nmodel = "{DEMO_MODEL}"\nprovider = "cpu"',
-        f'[webhook]\nurl = "{backend.url}"',
+        f'[sinks.backend]\nkind = "webhook"\nurl = "{backend.url}"',
         RULES,
         *(camera(name, f"rtsp://127.0.0.1:{port}/{name}") for name in scenarios),
     )

@@ -1,15 +1,18 @@
-"""Both Redis servers are killed under load, ten times. Everything works again by itself, within five seconds."""
+"""Both Redis servers are killed under load, again and again. Everything works again by itself, within five seconds."""
 
+import os
 from pathlib import Path
 from threading import Event
 from time import monotonic, time
+
+import pytest
 
 from tests.acceptance.stable import Listener, Stable, camera
 from tests.conftest import LoopedClip
 from tests.rtsp_server import RtspServer
 from tests.waiting import wait_until
 
-KILLS = 10
+KILLS = int(os.environ.get("CHAOS_REDIS_KILLS", "10"))
 EMPTY_AT = 5
 """In this round the broker's server, too, comes back without its data."""
 LONG_AT = 7
@@ -19,6 +22,7 @@ BACK_S = 5.0
 CAMERAS = ("pair", "paddock")
 
 
+@pytest.mark.timeout(120 + 15 * KILLS)
 def test_everything_returns_after_each_kill(
     stable: Stable, rtsp_server: RtspServer, looped_clip: LoopedClip, shared_data: Path
 ) -> None:

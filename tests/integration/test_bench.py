@@ -60,6 +60,10 @@ def test_the_pipeline_is_measured_against_its_engine(processes: Processes, tmp_p
     assert figures["machine"]["cores"] >= 1
     assert figures["model"] == {"id": "fixed-20ms", "sha256": None, "input": "64x64"}
     assert "ratio" in text
+    to_alerts = figures["to_alerts"]
+    assert 0 < to_alerts["pipeline_fps"] <= 210
+    assert len(to_alerts["rounds"]) == 3
+    assert to_alerts["added_latency_ms"]["p50"] > 0
 
 
 def test_servers_of_the_site_are_left_as_they_were(processes: Processes, tmp_path: Path, valkey: Valkey) -> None:
@@ -124,7 +128,7 @@ def test_a_worker_that_is_silent_under_full_load_fails_the_measurement(
 ) -> None:
     monkeypatch.setattr(load, "ANSWER_S", 0.2)
     site = Site(valkey.url, valkey.url, "", 4, Letterbox.fit(64, 64, 64, 64), b"", timeout_s=1.0)
-    with pytest.raises(load.BenchFailed, match="published nothing"):
+    with pytest.raises(load.BenchFailed, match="no results"):
         Load(site).saturate(load.Saturate(0.2))
 
 

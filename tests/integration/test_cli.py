@@ -8,6 +8,7 @@ from typing import cast
 import pytest
 from redis import Redis
 
+from fbtasks.cli.infer import EX_CONFIG
 from fbtasks.embedded import claimed
 from fbtasks.keys import TASKS_CAP
 from tests import tiny_detector
@@ -46,11 +47,14 @@ def test_config_prints_the_effective_settings_without_secrets(processes: Process
         ("config", "[gpu]\nmaxbatch = 4\n", "gpu.maxbatch: unknown setting (did you mean 'max_batch'?)"),
         ("config", CAMERA + "[cameras.rules.lyng]\n", "rules.lyng: unknown rule (did you mean 'lying'?)"),
         ("infer", CAMERA, "gpu.model is not set"),
-        ("up", "[gpu]\nmodel = 'm.onnx'\n", "no camera to read"),
         ("up", CAMERA, "gpu.model is not set"),
         ("up", CAMERA + "[rules.lying]\nclear_after = 3\n[gpu]\nmodel = 'm.onnx'\n", "did you mean 'clear_after_s'?"),
         ("up", CAMERA + "[gpu]\nmodel = './m.onnx'\n", "there is no file"),
-        ("config", "[webhook]\nurl = 'backend.example/alerts'\n", "webhook.url cannot be posted to"),
+        (
+            "config",
+            "[sinks.backend]\nkind = 'webhook'\nurl = 'backend.example/alerts'\n",
+            "sinks.backend.url cannot be posted to",
+        ),
         ("config", "[store]\nurl = 'oracle://host/alerts'\n", "store.url: 'oracle' is not supported"),
     ],
 )
@@ -82,7 +86,7 @@ def test_a_gpu_that_is_not_there_is_refused_and_auto_says_what_it_fell_to(
         "CUDA_VISIBLE_DEVICES": "",
     }
     refused = ended(processes, "infer", **env, FBTASKS_GPU__PROVIDER="cuda")
-    assert refused.exit_code == 1
+    assert refused.exit_code == EX_CONFIG
     assert "NVIDIA" in refused.output() or "CUDA" in refused.output()
 
     fallen = processes.start("fbtasks", "infer", env=env)
@@ -95,7 +99,7 @@ def test_a_gpu_that_is_not_there_is_refused_and_auto_says_what_it_fell_to(
 def test_check_without_redis_says_so(processes: Processes) -> None:
     url = f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"
     told = ended(processes, "check", FBTASKS_REDIS_URL=url)
-    assert told.exit_code == 1
+    assert told.exit_code == 2
     assert told.output().startswith("DOWN  redis")
     assert "redis://***@127.0.0.1" in told.output()
 
@@ -103,7 +107,7 @@ def test_check_without_redis_says_so(processes: Processes) -> None:
 def test_check_before_the_first_start_makes_no_database(processes: Processes, tmp_path: Path) -> None:
     data = tmp_path / "data"
     away = f"redis://127.0.0.1:{free_port()}/0"
-    assert ended(processes, "check", FBTASKS_REDIS_URL=away, FBTASKS_DATA_DIR=str(data)).exit_code == 1
+    assert ended(processes, "check", FBTASKS_REDIS_URL=away, FBTASKS_DATA_DIR=str(data)).exit_code == 2
     assert not data.exists()
 
 
@@ -128,15 +132,15 @@ def test_a_data_folder_that_cannot_be_made_is_refused(processes: Processes, tmp_
 def test_check_with_nothing_running_names_every_role(processes: Processes, valkey: Valkey, tmp_path: Path) -> None:
     (tmp_path / "fbtasks.toml").write_text(CAMERA)
     told = ended(processes, "check", FBTASKS_REDIS_URL=valkey.url, FBTASKS_DATA_DIR=str(tmp_path / "data"))
-    assert told.exit_code == 1
+    assert told.exit_code == 2
     down = {line.split()[1] for line in told.output().splitlines() if line.startswith("DOWN")}
     assert down >= {"producer", "gpu", "logic", "beat", "camera"}
 
 
-def test_watch_without_redis_says_so(processes: Processes) -> None:
-    told = ended(processes, "watch", "--seconds", "1", FBTASKS_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
+def test_top_without_redis_says_so(processes: Processes) -> None:
+    told = ended(processes, "top", "--seconds", "1", FBTASKS_REDIS_URL=f"redis://127.0.0.1:{free_port()}/0")
     assert told.exit_code == 1
-    assert "fbtasks: Redis is away" in told.output()
+    assert "fbtasks  Redis is away" in told.output()
 
 
 WAKE_ONCE = """
@@ -182,3 +186,18 @@ def test_a_broker_that_hangs_does_not_hang_the_gpu_worker(processes: Processes, 
         valkey.resume()
     assert "camera box-3: not woken, the broker is away" in process.output()
     assert float(process.output().split("took ")[1]) < 5.0
+
+
+def test_up_gives_up_on_a_model_that_cannot_be_used(processes: Processes, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    model.write_bytes(b"no model")
+    (tmp_path / "fbtasks.toml").write_text(
+        CAMERA + "[up]\nstate_port = 0\nframes_port = 0\nflower_port = 0\nconcurrency = 1\n"
+    )
+    up = processes.start(
+        "fbtasks", "up", env={"FBTASKS_DATA_DIR": str(tmp_path / "data"), "FBTASKS_GPU__MODEL": str(model)}
+    )
+    assert up.wait(110) == EX_CONFIG, up.tail()
+    assert "infer refused to start 3 times" in up.output()
+    assert "model.onnx" in up.output()
+    assert not up.survivors()

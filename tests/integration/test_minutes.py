@@ -153,7 +153,7 @@ def turn(redis: Redis, dies_at: int | None = None) -> None:
         take_turn(
             BOX,
             Mailboxes(redis, KEYS, length=10_000),
-            Pipeline(BOX, LogicSettings(), ()),
+            lambda _: Pipeline(BOX, LogicSettings(), ()),
             restore=lambda: CameraState(camera_id=BOX),
             bury=lambda _: None,
             chunk=50,

@@ -14,7 +14,7 @@ ALERT = first_alert()
 
 
 def open_sink(client: Redis) -> Sink:
-    return PubSub(client, "alerts", timeout_s=1.0)
+    return PubSub("pubsub", client, "alerts", timeout_s=1.0)
 
 
 def test_a_listener_gets_the_alert(valkey: Valkey) -> None:

@@ -80,7 +80,7 @@ class Site:
             "is_over": lambda: False,
             "record": lambda until, messages: Recorder(self.folder).record(BOX, until, messages),
         }
-        take_turn(BOX, self.mailboxes, self.pipeline, chunk=7, **{**options, **changes})
+        take_turn(BOX, self.mailboxes, lambda _: self.pipeline, chunk=7, **{**options, **changes})
 
     def told(self) -> list[Alert]:
         entries = [entry for _, entry in Outbox(self.redis, KEYS).peek(1000)]

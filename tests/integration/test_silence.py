@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from redis import Redis
 
-from fbtasks.health import CameraReport, HealthBoard, report_of
+from fbtasks.health import CameraReport, HealthBoard, Role, report_of
 from fbtasks.keys import LATEST_TTL_S, Keys
 from fbtasks.logic.pipeline import Pipeline
 from fbtasks.logic.rules import load_rules
@@ -41,6 +41,8 @@ class Site:
         self.redis = redis
         self.mailboxes = Mailboxes(redis, KEYS, length=100)
         self.board = HealthBoard(redis, KEYS)
+        self.told_by_producer: dict[str, CameraReport] = {}
+        self.roles: tuple[Role, ...] = ("producer", "gpu")
         self.settings = Settings.model_validate(
             {
                 "cameras": [
@@ -57,7 +59,7 @@ class Site:
         take_turn(
             one.camera_id,
             self.mailboxes,
-            Pipeline(one.camera_id, self.settings.logic, load_rules({})),
+            lambda _: Pipeline(one.camera_id, self.settings.logic, load_rules({})),
             restore=lambda: CameraState(camera_id=one.camera_id),
             bury=lambda _: None,
             chunk=10,
@@ -69,6 +71,10 @@ class Site:
         self.redis.expire(KEYS.camera(camera_id).latest, int(LATEST_TTL_S - seconds))
 
     def told(self) -> dict[str, Silence]:
+        """With every process of `roles` alive."""
+        for role in self.roles:
+            cameras = self.told_by_producer if role == "producer" else {}
+            self.board.write(report_of(role, now=NOW, progress_at=NOW, cameras=cameras))
         return {silence.camera_id: silence for silence in silences(self.settings, self.mailboxes, self.board, NOW)}
 
 
@@ -117,16 +123,43 @@ def test_a_state_of_another_build_counts_as_none(site: Site) -> None:
     assert site.told()[BOX].last_captured_at is None
 
 
+def seen(state: str, reason: str = "") -> CameraReport:
+    return CameraReport(state, NOW - 30, NOW - 30, reason, "software", 3)
+
+
 def test_the_reason_is_the_producers(site: Site) -> None:
-    now = NOW
-    lost = CameraReport("reconnecting", now - 30, now - 30, "no stream at this path (404)", "", 3)
-    site.board.write(report_of("producer", now=now, progress_at=now, cameras={BOX: lost}))
+    site.decide(result(1.0, [standing()], camera_id="slow"))
+    site.told_by_producer = {BOX: seen("reconnecting", "no stream at this path (404)")}
     assert site.told()[BOX].reason == "reconnecting: no stream at this path (404)"
-    running = CameraReport("running", now - 30, now, "", "software", 3)
-    site.board.write(report_of("producer", now=now, progress_at=now, cameras={BOX: running}))
-    assert site.told()[BOX].reason == "no GPU worker runs"
-    site.board.write(report_of("gpu", now=now, progress_at=now))
+    site.told_by_producer = {BOX: seen("running")}
     assert site.told()[BOX].reason == "its pictures do not come through"
+
+
+def test_where_no_camera_gives_results_only_those_that_are_not_read_are_silent(site: Site) -> None:
+    site.told_by_producer = {BOX: seen("running"), "slow": seen("reconnecting", "unplugged")}
+    assert site.told().keys() == {"slow"}
+    site.told_by_producer["slow"] = seen("running")
+    assert site.told() == {}
+
+
+@pytest.mark.parametrize("missing", ["gpu", "producer"])
+def test_a_dead_process_makes_no_camera_silent(site: Site, missing: Role) -> None:
+    site.roles = tuple(role for role in site.roles if role != missing)
+    site.told_by_producer = {BOX: seen("running"), "slow": seen("running")}
+    assert site.told() == {}
+
+
+def test_while_another_camera_gives_results_somebody_reads_them(site: Site) -> None:
+    """By whatever reports nothing here."""
+    site.decide(result(1.0, [standing()], camera_id="slow"))
+    site.roles = ("gpu",)
+    assert site.told().keys() == {BOX}
+
+
+def test_the_only_camera_is_silent_when_its_pictures_do_not_come_through(site: Site) -> None:
+    site.settings = Settings.model_validate({"cameras": [{"id": BOX, "url": URL}]})
+    site.told_by_producer = {BOX: seen("running")}
+    assert site.told().keys() == {BOX}
 
 
 RULES = """
@@ -147,6 +180,7 @@ def test_a_camera_that_falls_silent_raises_one_alert_and_clears_it_when_it_is_ba
     stable.settings(RULES, camera(BOX, URL))
     store = open_store(f"sqlite:///{tmp_path / 'data' / 'fbtasks.sqlite'}")
     mailboxes = Mailboxes(valkey.client(), KEYS, length=100)
+    board = HealthBoard(valkey.client(), KEYS)
     client = Celery(broker=valkey.url)
     numbers = count()
 
@@ -156,6 +190,9 @@ def test_a_camera_that_falls_silent_raises_one_alert_and_clears_it_when_it_is_ba
             client.send_task("fbtasks.process_camera", args=[BOX], queue="logic")
 
     def events() -> list[str]:
+        lost = {BOX: CameraReport("reconnecting", time(), None, "unplugged", "", 0)}
+        board.write(report_of("producer", now=time(), progress_at=None, cameras=lost))
+        board.write(report_of("gpu", now=time(), progress_at=None))
         return [f"{alert.rule} {alert.event} {alert.severity}" for alert in reversed(store.recent_alerts(100))]
 
     def gives_pictures_until_it_is_cleared() -> bool:
@@ -171,6 +208,6 @@ def test_a_camera_that_falls_silent_raises_one_alert_and_clears_it_when_it_is_ba
     assert [event.split()[1] for event in events()] in (["raised", "cleared"], ["raised", "escalated", "cleared"])
     raised = store.recent_alerts(100)[-1]
     assert raised.message.startswith("box-3: no pictures from the camera since ")
-    assert raised.evidence["reason"] == "no producer reads it"
+    assert raised.evidence["reason"] == "reconnecting: unplugged"
     assert len({alert.episode_id for alert in store.recent_alerts(100)}) == 1
     store.close()

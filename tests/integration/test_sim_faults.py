@@ -20,6 +20,7 @@ from fbtasks.sim.faults import (
     Disconnect,
     Drop,
     Fault,
+    Freeze,
     Jump,
     Mute,
     Protect,
@@ -93,6 +94,16 @@ def test_mute(server: ServerThread, url: str, open_stream: Callable[..., Stream]
             another.request("OPTIONS")
         with pytest.raises(CameraError):
             open_stream(url, 1.5)
+
+
+def test_freeze(server: ServerThread, url: str, open_stream: Callable[..., Stream]) -> None:
+    with open_stream(url) as stream:
+        server.set_fault(CAMERA, Freeze())
+        # From the next key frame on, which comes within a round of the film.
+        numbers = [seen_number(stream) for _ in range(3 * FILM.pictures)]
+        assert len(set(numbers[2 * FILM.pictures :])) == 1
+        server.set_fault(CAMERA, Clear("freeze"))
+        assert len({seen_number(stream) for _ in range(FILM.pictures)}) > FILM.pictures / 2
 
 
 def test_drop(server: ServerThread) -> None:
@@ -240,6 +251,7 @@ def test_a_command_to_nobody_says_so(url: str) -> None:
     ("command", "fault"),
     [
         ("stall", Stall()),
+        ("freeze", Freeze()),
         ("drop 0.05", Drop(0.05)),
         ("slow: 200", Slow(200)),
         ("clear drop", Clear("drop")),

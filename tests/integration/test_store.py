@@ -15,6 +15,7 @@ from sqlalchemy.exc import IntegrityError
 
 from fbtasks.alert import Alert, Event, alert_id, episode_id
 from fbtasks.errors import ConfigError, StoreUnavailable
+from fbtasks.logic.sinks.route import Route
 from fbtasks.logic.store import Claim, Store, open_store
 from fbtasks.logic.store.engine import make_engine
 from fbtasks.logic.store.schema import metadata
@@ -26,7 +27,7 @@ __all__ = ["database_server", "database_url", "fork_server", "mariadb", "postgre
 
 T0 = 1_700_000_000.123_456_7
 LEASE_S = 30.0
-SINKS = ("webhook", "pubsub")
+SINKS = (Route("webhook"), Route("pubsub"))
 
 
 def make_alert(number: int, event: Event, camera_id: str = "box-1", began: float = T0) -> Alert:
@@ -120,7 +121,7 @@ def test_recording_an_old_alert_again_does_not_reopen_its_episode(store: Store) 
 
 
 def test_a_clear_waits_for_its_raise(store: Store) -> None:
-    store.record([RAISED, CLEARED], ["webhook"], T0)
+    store.record([RAISED, CLEARED], [Route("webhook")], T0)
     first = take(store)
     assert (first.alert, first.attempt, first.since) == (RAISED, 1, T0)
     assert store.claim(EPISODE, "webhook", T0, LEASE_S) is None
@@ -135,7 +136,7 @@ def test_a_clear_waits_for_its_raise(store: Store) -> None:
 
 
 def test_a_dead_raise_lets_its_clear_go(store: Store) -> None:
-    store.record([RAISED, CLEARED], ["webhook"], T0)
+    store.record([RAISED, CLEARED], [Route("webhook")], T0)
     store.failed(take(store), "x" * 10_000, T0 + 1, None)
     assert take(store, T0 + 1).alert == CLEARED
     assert store.backlog(T0 + 2).dead == 1
@@ -145,7 +146,7 @@ def test_a_dead_raise_lets_its_clear_go(store: Store) -> None:
 def test_sinks_and_episodes_do_not_wait_for_each_other(store: Store) -> None:
     other = make_alert(0, "raised", "box-2")
     store.record([RAISED], SINKS, T0)
-    store.record([other], ["webhook"], T0 - 1)
+    store.record([other], [Route("webhook")], T0 - 1)
     assert store.due(T0, 10)[0] == (str(other.episode_id), "webhook")
     assert set(store.due(T0, 10)[1:]) == {(EPISODE, "webhook"), (EPISODE, "pubsub")}
     assert len(store.due(T0, 2)) == 2
@@ -155,7 +156,7 @@ def test_sinks_and_episodes_do_not_wait_for_each_other(store: Store) -> None:
 
 
 def test_a_claim_runs_out_with_its_lease(store: Store) -> None:
-    store.record([RAISED], ["webhook"], T0)
+    store.record([RAISED], [Route("webhook")], T0)
     lost = take(store)
     assert store.claim(EPISODE, "webhook", T0 + LEASE_S - 1, LEASE_S) is None
     heir = take(store, T0 + LEASE_S)

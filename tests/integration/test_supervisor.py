@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
 import pytest
 
-from fbtasks.supervisor import Child, ChildFailed, Supervisor
+from fbtasks.supervisor import MOST_REFUSALS, Child, ChildFailed, ChildRefused, Supervisor
 from tests.processes import Processes
 from tests.waiting import wait_until
 
@@ -62,7 +63,7 @@ class Diary:
     def pid(self, name: str) -> int:
         return [pid for other, what, pid, _ in self.entries() if (other, what) == (name, "started")][-1]
 
-    def child(self, name: str, mode: str = "good", **options: float) -> Child:
+    def child(self, name: str, mode: str = "good", **options: Any) -> Child:
         argv = [sys.executable, "-c", BODY, str(self.path), name, mode]
         return Child(name, argv, ready=lambda: name in self.said("started"), **options)
 
@@ -185,6 +186,23 @@ def test_a_child_that_keeps_dying_is_started_ever_less_often(diary: Diary) -> No
     pauses = [after - before for before, after in pairwise(times)]
     assert 0.5 <= pauses[0] < pauses[1]
     assert pauses[1] >= 1.0
+
+
+def test_a_child_that_refuses_over_and_over_ends_it_all(diary: Diary) -> None:
+    running = supervisor(diary.child("a"), diary.child("b", "fails", refusals=frozenset({3})))
+    running.start(threading.Event())
+    with pytest.raises(ChildRefused, match="b refused to start 3 times"):
+        running.watch(threading.Event())
+    running.stop()
+    assert diary.said("started").count("b") == MOST_REFUSALS
+    assert diary.said("stopped") == ["a"]
+
+
+def test_a_child_that_has_worked_once_is_never_given_up(diary: Diary, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fbtasks.supervisor.HEALTHY_S", 0.0)
+    monkeypatch.setattr("fbtasks.supervisor.RESTART_MIN_S", 0.05)
+    with watched(supervisor(diary.child("a", "fails", refusals=frozenset({3})))):
+        wait_until(lambda: diary.said("started").count("a") > MOST_REFUSALS + 1, message="a to be started again")
 
 
 def test_what_a_dead_child_left_behind_ends_before_it_is_started_again(diary: Diary) -> None:

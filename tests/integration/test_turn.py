@@ -1,5 +1,6 @@
 """A task's turn with a camera, over a real Redis and with the real pipeline."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,7 +17,7 @@ from fbtasks.logic.minutes import is_minute
 from fbtasks.logic.pipeline import Decision, Pipeline
 from fbtasks.logic.rules import load_rules
 from fbtasks.logic.state import CameraState
-from fbtasks.logic.turn import Done, take_turn
+from fbtasks.logic.turn import LONGEST_STEP_S, Done, take_turn
 from fbtasks.mailbox import Mailboxes, Outbox
 from fbtasks.settings import LogicSettings
 from fbtasks.transport import connect
@@ -54,7 +55,7 @@ class Site:
             "bury": self.buried.extend,
             "is_over": lambda: False,
         }
-        return take_turn(BOX, self.mailboxes, self._pipeline, chunk=chunk, **{**options, **changes})
+        return take_turn(BOX, self.mailboxes, lambda _: self._pipeline, chunk=chunk, **{**options, **changes})
 
     def forget_the_owner(self) -> None:
         """What its expiry does."""
@@ -187,6 +188,22 @@ def test_a_task_whose_time_is_over_hands_the_rest_on(site: Site) -> None:
     assert site.task(chunk=50, is_over=lambda: True) == Done(decisions=50, alerts=0, wake=True)
     assert not site.push(result(40.0, [])), "the task that is to be sent will find it"
     assert site.task().decisions == 151
+
+
+def test_results_that_take_long_are_committed_before_the_camera_is_lost(
+    site: Site, decisions: Callable[[], list[Decision]]
+) -> None:
+    site.push(*(result(0.2 * number, [standing()], seq=number) for number in range(6)))
+    counted = itertools.count()
+    commits: list[int] = []
+    # Every look at the clock is two thirds of the time that one step may take.
+    done = site.task(
+        clock=lambda: next(counted) * LONGEST_STEP_S * 2 / 3,
+        decided=lambda made, _alerts: commits.append(len(made)),
+    )
+    assert commits == [2, 2, 2]
+    assert done.decisions == 6
+    assert [decision.seq for decision in decisions()] == list(range(6))
 
 
 def test_two_tasks_at_once_decide_each_result_once_and_in_order(

@@ -1,5 +1,6 @@
 """The webhook against real HTTP servers on loopback: kind, unkind, silent, rude and unknown."""
 
+import re
 import shutil
 import socket
 import ssl
@@ -8,17 +9,21 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from email.utils import formatdate
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
+from typing import Any
 
 import pytest
 
 from fbtasks.alert import Alert
 from fbtasks.errors import ConfigError, DeliveryFailed
 from fbtasks.logic.delivery import Outcome, deliver_next
+from fbtasks.logic.pace import Pace
 from fbtasks.logic.sinks import Sink
-from fbtasks.logic.sinks.webhook import Webhook
+from fbtasks.logic.sinks.route import Route
+from fbtasks.logic.sinks.webhook import MAX_RETRY_AFTER_S, Webhook, signed
 from fbtasks.logic.store import open_store
 from fbtasks.settings import DeliverySettings
 from tests.alerts import first_alert
@@ -27,6 +32,7 @@ from tests.ports import LOOPBACK, free_port
 
 ALERT = first_alert(evidence={"seconds": 60.5, "posture": "lying", "blind": None})
 EPISODE = ALERT.episode_id
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 Serve = Callable[[socket.socket], None]
 
 
@@ -47,7 +53,7 @@ def _serve_one(listener: socket.socket, serve: Serve) -> None:
 
 
 def post(url: str, timeout_s: float = 5.0, token: str | None = None) -> None:
-    Webhook(url, token, timeout_s).send(ALERT)
+    Webhook("backend", url, timeout_s=timeout_s, token=token).send(ALERT)
 
 
 def failure(url: str, timeout_s: float = 5.0, token: str | None = None) -> DeliveryFailed:
@@ -57,7 +63,7 @@ def failure(url: str, timeout_s: float = 5.0, token: str | None = None) -> Deliv
 
 
 def test_the_backend_gets_the_alert_with_its_key_and_token(backend: Backend) -> None:
-    sink: Sink = Webhook(backend.url, "hunter2", 5.0)
+    sink: Sink = Webhook("backend", backend.url, timeout_s=5.0, token="hunter2")
     sink.send(ALERT)
     sink.send(ALERT)
     first, second = backend.requests
@@ -70,6 +76,47 @@ def test_the_backend_gets_the_alert_with_its_key_and_token(backend: Backend) -> 
 def test_a_user_in_the_url_is_sent_as_basic_authorisation(backend: Backend) -> None:
     post(backend.url.replace("//", "//me:hunter%402@"))
     assert backend.requests[0].headers["Authorization"] == "Basic bWU6aHVudGVyQDI="
+
+
+def test_what_is_posted_can_be_checked_with_the_code_of_the_documentation(backend: Backend) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (DOCS / "sinks.md").read_text(), re.DOTALL)
+    documented: dict[str, Any] = {}
+    exec(code, documented)
+    is_genuine = documented["is_genuine"]
+
+    Webhook("backend", backend.url, timeout_s=5.0, secret="a söcret of ours").send(ALERT)
+    (request,) = backend.requests
+    assert is_genuine(request.headers, request.body, "a söcret of ours")
+    assert not is_genuine(request.headers, request.body, "another secret")
+    assert not is_genuine(request.headers, request.body + b" ", "a söcret of ours")
+    old = {**request.headers, "Fbtasks-Timestamp": str(int(request.headers["Fbtasks-Timestamp"]) - 1)}
+    assert not is_genuine(old, request.body, "a söcret of ours")
+    replayed = {**old, **signed(request.body, "a söcret of ours".encode(), time() - 301)}
+    assert not is_genuine(replayed, request.body, "a söcret of ours")
+
+
+def test_without_a_secret_nothing_is_signed(backend: Backend) -> None:
+    post(backend.url)
+    assert backend.requests[0].headers["Fbtasks-Signature"] is None
+
+
+@pytest.mark.parametrize(
+    ("header", "least_s", "most_s"),
+    [
+        (b"120", 120, 120),
+        (b"86400", MAX_RETRY_AFTER_S, MAX_RETRY_AFTER_S),
+        (formatdate(time() + 600, usegmt=True).encode(), 1, 600),
+        (formatdate(time() - 600, usegmt=True).encode(), 0, 0),
+        (b"soon", 0, 0),
+        (b"-5", 0, 0),
+    ],
+)
+def test_retry_after_is_heard(header: bytes, least_s: float, most_s: float) -> None:
+    answer = b"429 Too Many\r\nRetry-After: " + header
+    with serving(lambda connection: _answer(connection, answer)) as port:
+        failed = failure(f"http://{LOOPBACK}:{port}/")
+    assert failed.retryable
+    assert least_s <= failed.retry_after_s <= most_s
 
 
 def test_no_secret_no_authorisation(backend: Backend) -> None:
@@ -236,21 +283,21 @@ def test_a_certificate_that_the_system_trusts(certificate: Path, monkeypatch: py
 
 @pytest.mark.parametrize("url", ["ftp://me:hunter2@host/", "backend/hunter2", "http://", "http://me:hunter2@host:x/"])
 def test_a_url_that_cannot_be_posted_to(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"webhook\.url") as caught:
-        Webhook(url, None, 5.0)
+    with pytest.raises(ConfigError, match=r"sinks\.backend\.url") as caught:
+        Webhook("backend", url, timeout_s=5.0)
     assert "hunter2" not in str(caught.value)
 
 
 @pytest.mark.parametrize("token", ["hunter2\n", "hünter2"])
 def test_a_token_that_no_header_can_hold(token: str) -> None:
-    with pytest.raises(ConfigError, match=r"webhook\.token") as caught:
-        Webhook("https://host/", token, 5.0)
+    with pytest.raises(ConfigError, match=r"sinks\.backend\.token") as caught:
+        Webhook("backend", "https://host/", timeout_s=5.0, token=token)
     assert token not in str(caught.value)
 
 
 def test_two_kinds_of_authorisation_are_one_too_many() -> None:
     with pytest.raises(ConfigError, match="only one"):
-        Webhook("https://me:hunter2@host/", "token", 5.0)
+        Webhook("backend", "https://me:hunter2@host/", timeout_s=5.0, token="token")
 
 
 def test_an_alert_gets_there_once_through_a_backend_that_fails_at_first(backend: Backend, tmp_path: Path) -> None:
@@ -259,12 +306,14 @@ def test_an_alert_gets_there_once_through_a_backend_that_fails_at_first(backend:
     now = ALERT.at
     with closing(open_store(f"sqlite:///{tmp_path / 'alerts.sqlite'}")) as store:
         store.migrate()
-        store.record([ALERT], ["webhook"], now)
+        store.record([ALERT], [Route("backend")], now)
         outcome = Outcome(retry_at=now)
-        sinks = {"webhook": Webhook(backend.url, None, 5.0)}
+        sinks = {"backend": Webhook("backend", backend.url, timeout_s=5.0)}
+        pace = Pace()
         while outcome.retry_at is not None:
-            now = outcome.retry_at
-            outcome = deliver_next(store, sinks, str(EPISODE), "webhook", settings=settings, clock=partial(float, now))
+            now = max(outcome.retry_at, pace.rest_until)
+            clock = partial(float, now)
+            outcome = deliver_next(store, sinks, str(EPISODE), "backend", pace, settings=settings, clock=clock)
         assert store.due(now + 1e6, 10) == []
     assert outcome == Outcome(delivered=1)
     assert [request.headers["Idempotency-Key"] for request in backend.requests] == [ALERT.id] * 3

@@ -10,6 +10,8 @@ import pytest
 from fbtasks.alert import Alert, Event, alert_id, episode_id
 from fbtasks.errors import DeliveryFailed
 from fbtasks.logic.delivery import LEASE_MARGIN_S, Outcome, deliver_next
+from fbtasks.logic.pace import Pace
+from fbtasks.logic.sinks.route import Route
 from fbtasks.logic.store import Store, open_store
 from fbtasks.settings import DeliverySettings
 
@@ -64,7 +66,9 @@ def make_alert(number: int, event: Event) -> Alert:
 def store(tmp_path: Path) -> Iterator[Store]:
     with closing(open_store(f"sqlite:///{tmp_path / 'alerts.sqlite'}")) as opened:
         opened.migrate()
-        opened.record([make_alert(0, "raised"), make_alert(1, "escalated"), make_alert(2, "cleared")], ["recorder"], T0)
+        opened.record(
+            [make_alert(0, "raised"), make_alert(1, "escalated"), make_alert(2, "cleared")], [Route("recorder")], T0
+        )
         yield opened
 
 
@@ -80,7 +84,9 @@ def sink() -> Recorder:
 
 def run(store: Store, clock: Clock, *sinks: Recorder) -> Outcome:
     named = {sink.name: sink for sink in sinks}
-    return deliver_next(store, named, str(EPISODE), "recorder", settings=SETTINGS, clock=clock, chance=lambda: 0.5)
+    return deliver_next(
+        store, named, str(EPISODE), "recorder", Pace(), settings=SETTINGS, clock=clock, chance=lambda: 0.5
+    )
 
 
 def away() -> DeliveryFailed:
@@ -96,7 +102,7 @@ def test_a_whole_episode_in_order(store: Store, clock: Clock, sink: Recorder) ->
 
 def test_a_failure_holds_the_rest_back_until_its_time(store: Store, clock: Clock, sink: Recorder) -> None:
     sink.failures.extend([None, away()])
-    assert run(store, clock, sink) == Outcome(delivered=1, retry_at=T0 + 2)
+    assert run(store, clock, sink) == Outcome(delivered=1, retry_at=T0 + 2, error="away")
     assert run(store, clock, sink) == Outcome()
     clock.now += 2
     assert run(store, clock, sink) == Outcome(delivered=2)
@@ -105,7 +111,7 @@ def test_a_failure_holds_the_rest_back_until_its_time(store: Store, clock: Clock
 
 def test_a_dead_letter_lets_the_rest_pass(store: Store, clock: Clock, sink: Recorder) -> None:
     sink.failures.append(DeliveryFailed("the backend answered 400", retryable=False))
-    assert run(store, clock, sink) == Outcome(delivered=2, dead=1)
+    assert run(store, clock, sink) == Outcome(delivered=2, dead=1, error="the backend answered 400")
     assert sink.taken == ["escalated", "cleared"]
     assert store.backlog(T0).dead == 1
 
@@ -116,12 +122,13 @@ def test_a_sink_that_stays_away_is_given_up(store: Store, clock: Clock, sink: Re
         clock.now = outcome.retry_at
         sink.failures.append(away())
     assert SETTINGS.give_up_after_s - SETTINGS.backoff_max_s <= clock.now - T0 <= SETTINGS.give_up_after_s
-    assert outcome == Outcome(delivered=2, dead=1)
+    assert outcome == Outcome(dead=1, error="away")
+    assert run(store, clock, sink) == Outcome(delivered=2)
     assert sink.taken == ["escalated", "cleared"]
 
 
 def test_a_sink_that_was_taken_out_of_the_settings_may_come_back(store: Store, clock: Clock, sink: Recorder) -> None:
-    assert run(store, clock) == Outcome(retry_at=T0 + 2)
+    assert run(store, clock).retry_at == T0 + 2
     clock.now += 2
     assert run(store, clock, sink) == Outcome(delivered=3)
 

@@ -6,8 +6,8 @@ import pytest
 
 from fbtasks.errors import CameraError
 from fbtasks.frame import PAD_VALUE, Letterbox
-from fbtasks.producer.capture import Picture
 from fbtasks.producer.encoder import Encoder
+from fbtasks.producer.stream import Picture
 
 BLUE, GREEN, RED = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 GREY = (PAD_VALUE, PAD_VALUE, PAD_VALUE)
@@ -65,6 +65,14 @@ def test_a_tight_picture_has_no_more_border_than_it_needs(source: tuple[int, int
     assert letterbox == Letterbox.fit(*source, *size)
     assert letterbox.resized == Letterbox.fit(*source, 640, 640).resized
     assert_near(picture[size[1] // 2, size[0] // 2], RED)
+
+
+def test_a_picture_that_is_drawn_already_keeps_the_geometry_of_its_source() -> None:
+    encoder = Encoder(640, 640, 95, tight=True)
+    assert encoder.drawn_size(1920, 1080) == (640, 360)
+    letterbox, jpeg = encoder.encode(plain(640, 360, RED), (1920, 1080))
+    assert letterbox == Letterbox.fit(1920, 1080, 640, 384)
+    assert_near(decoded(jpeg)[32:-32], RED)
 
 
 def test_a_tight_picture_follows_the_camera_s_resolution() -> None:

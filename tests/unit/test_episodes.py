@@ -180,6 +180,73 @@ def test_cooldown_holds_back_no_higher_severity() -> None:
     assert stall.watch(3, {1: "lying"}) == ["raised warning"]
 
 
+def test_an_open_alert_is_told_again_while_its_condition_holds() -> None:
+    rule = LYING.model_copy(update={"remind_every_s": 60.0})
+    stall = Stall((rule,))
+    stall.watch(35, {1: "lying"})
+    assert stall.watch(54, {1: "lying"}) == []
+    assert stall.watch(3, {1: "lying"}) == ["updated critical"]
+    assert stall.alerts[-1].number == 3
+    assert stall.watch(59, {1: "unknown"}) == []
+    restored = Stall((rule,), book=state_from_open_episodes("box-3", stall.alerts[-1:]).book, now=stall.now)
+    assert restored.watch(59, {1: "lying"}) == []
+    assert restored.watch(3, {1: "lying"}) == ["updated critical"]
+    assert restored.watch(6, {1: "standing"}) == ["cleared critical"]
+
+
+def cooled(seconds: float = 1000.0) -> Stall:
+    """A stall whose horse 1 has an alert behind it, and stands; horse 2 stands beside it."""
+    stall = Stall((LYING.model_copy(update={"cooldown_s": seconds}),))
+    stall.watch(15, {1: "lying", 2: "standing"})
+    assert stall.watch(6, {1: "standing", 2: "standing"}) == ["cleared info"]
+    return stall
+
+
+def test_cooldown_of_one_animal_holds_back_no_alert_of_another() -> None:
+    stall = cooled()
+    assert stall.watch(12, {1: "standing", 2: "lying"}) == ["raised info"]
+    assert stall.alerts[-1].track_id == 2
+    assert stall.watch(12, {1: "lying", 2: "lying"}) == ["escalated warning"]
+
+
+def test_an_animal_found_anew_is_not_told_of_twice_within_its_cooldown() -> None:
+    stall = cooled()
+    stall.watch(4, {2: "standing"})
+    assert stall.watch(15, {2: "standing", 3: "lying"}) == []
+    assert stall.watch(8, {2: "standing", 3: "lying"}) == ["raised warning"]
+
+
+def test_the_next_in_view_takes_a_lost_ones_cooldown_and_another_does_not() -> None:
+    stall = cooled()
+    stall.watch(4, {2: "standing"})
+    stall.watch(4, {2: "standing", 3: "standing"})
+    assert stall.watch(12, {2: "standing", 3: "standing", 4: "lying"}) == ["raised info"]
+    assert stall.watch(12, {2: "standing", 3: "lying", 4: "lying"}) == ["escalated warning"]
+
+
+def test_a_hidden_animals_cooldown_is_that_of_one_that_appeared_since() -> None:
+    stall = cooled()
+    stall.hidden[1] = stall.now
+    assert stall.watch(14, {1: "standing", 2: "standing", 3: "lying"}) == []
+    del stall.hidden[1]
+    assert stall.watch(1, {1: "standing", 2: "standing", 3: "lying"}) == ["raised info"], "it is another, after all"
+
+
+def test_cooldowns_end_and_are_forgotten() -> None:
+    stall = cooled(30)
+    assert len(stall.book.cleared) == 1
+    assert stall.watch(23, {1: "lying", 2: "standing"}) == ["raised warning"]
+    stall.watch(10, {1: "lying", 2: "standing"})
+    assert stall.book.cleared == []
+
+
+def test_a_cooldown_survives_the_animals_loss_and_the_clock() -> None:
+    stall = cooled()
+    stall.book.restart_clock(500.0)
+    stall.now, stall.seen_at, stall.since = 500.0, None, {}
+    assert stall.watch(12, {7: "lying"}) == []
+
+
 def test_the_next_animal_in_view_takes_a_lost_ones_alert_over() -> None:
     stall = Stall()
     stall.watch(15, {1: "lying"})

@@ -35,6 +35,15 @@ def test_slow_failures_count_from_the_last_good_frame() -> None:
         liveness.judge(good=False, began=12.5, ended=13.0)
 
 
+def test_frames_without_pictures_are_no_use() -> None:
+    liveness = Liveness(3.0, 0.0)
+    liveness.judge_picture(good=False, now=2.9)
+    liveness.judge_picture(good=True, now=3.0)
+    liveness.judge_picture(good=False, now=5.9)
+    with pytest.raises(CameraError, match=r"no usable picture for 3\.0 s"):
+        liveness.judge_picture(good=False, now=6.0)
+
+
 def test_a_connection_is_healthy_once_it_has_given_frames_for_a_while() -> None:
     liveness = Liveness(3.0, 100.0)
     assert not liveness.healthy

@@ -1,12 +1,13 @@
 """Whatever is logged, no credential is read."""
 
 import io
+import json
 import logging
 from collections.abc import Iterator
 
 import pytest
 
-from fbtasks.logs import RedactingFormatter
+from fbtasks.logs import JsonFormatter, RedactingFormatter
 from fbtasks.redaction import redact, redact_url
 
 PASSWORDS = ["hunter2", "p@ss", "a:b", "100%25", "sl/ash", "ha#sh", "que?ry", "quo'te", "12/34", "ümläut"]
@@ -107,3 +108,44 @@ def test_a_url_to_print_holds_no_credential(password: str, rest: str) -> None:
 )
 def test_what_is_printed_of_a_url(url: str, shown: str) -> None:
     assert redact_url(url) == shown
+
+
+@pytest.fixture
+def json_log(written: io.StringIO) -> Iterator[logging.Logger]:
+    logger = logging.getLogger("test.json")
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(JsonFormatter("infer"))
+    logger.addHandler(handler)
+    logger.propagate = False
+    yield logger
+    logger.removeHandler(handler)
+    logger.propagate = True
+
+
+def test_as_json_a_line_is_an_object_with_camera_and_number(json_log: logging.Logger, written: io.StringIO) -> None:
+    json_log.warning("camera %s, frame %d: %s", "box-3", 17, "not a JPEG\nat all")
+    json_log.warning("camera %s: %s", "box-4", "no answer")
+    json_log.warning("camera trouble")
+    with_both, with_camera, without = map(json.loads, written.getvalue().splitlines())
+    assert (with_both["camera"], with_both["seq"]) == ("box-3", 17)
+    assert with_both["message"] == "camera box-3, frame 17: not a JPEG at all"
+    assert (with_both["level"], with_both["logger"], with_both["role"]) == ("WARNING", "test.json", "infer")
+    assert with_both["time"].endswith("+00:00")
+    assert with_camera["camera"] == "box-4"
+    assert "seq" not in with_camera
+    assert "camera" not in without
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+def test_as_json_no_password_is_logged_and_nothing_else_is_lost(
+    json_log: logging.Logger, written: io.StringIO, password: str
+) -> None:
+    try:
+        raise OSError(f"no route to redis://:{password}@host:6379/0")  # noqa: TRY301 - what a library does
+    except OSError:
+        json_log.exception("camera %s: cannot open %s", "box-3", f"rtsp://admin:{password}@10.0.0.7/stream")
+    told = json.loads(written.getvalue())
+    assert password not in written.getvalue()
+    assert told["message"] == "camera box-3: cannot open rtsp://***@10.0.0.7/stream"
+    assert "no route to redis://***@host:6379/0" in told["error"]
+    assert told["camera"] == "box-3"

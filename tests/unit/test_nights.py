@@ -16,7 +16,7 @@ def events(kind: NightKind, seed: int) -> list[Event]:
     return Timeline(night(kind, seed).scenario).events()
 
 
-@pytest.mark.parametrize("kind", ["eventful", "quiet"])
+@pytest.mark.parametrize("kind", ["eventful", "busy", "quiet"])
 def test_the_same_seed_is_the_same_night(kind: NightKind) -> None:
     assert night(kind, 3) == night(kind, 3)
     assert night(kind, 3) != night(kind, 4)
@@ -39,6 +39,22 @@ def test_eventful_nights_hold_events_of_every_kind() -> None:
     assert max(event.length_s for event in lying) > HOUR_S
 
 
+def test_busy_nights_hold_more_of_it_before_cameras_that_suffer_more() -> None:
+    kinds = {event.kind for seed in range(10) for event in events("busy", seed)}
+    assert kinds >= {"lying", "bolting", "rolling", "cast", "person", "absent", "silent", "covered", "frozen", "door"}
+    assert (
+        max(event.length_s for seed in range(10) for event in events("busy", seed) if event.kind == "lying")
+        > 3 * HOUR_S
+    )
+
+
+def test_a_busy_night_loses_the_state_in_one_of_its_restarts() -> None:
+    for seed in SEEDS:
+        told = night("busy", seed)
+        assert len(told.losses) == 1
+        assert told.losses <= set(told.restarts)
+
+
 def test_nights_have_one_to_three_horses_and_restarts() -> None:
     nights = [night("quiet", seed) for seed in range(40)]
     assert {len(one.scenario.horses) for one in nights} == {1, 2, 3}
@@ -46,7 +62,7 @@ def test_nights_have_one_to_three_horses_and_restarts() -> None:
     assert all(0 < restart < one.scenario.length_s for one in nights for restart in one.restarts)
 
 
-@pytest.mark.parametrize("kind", ["eventful", "quiet"])
+@pytest.mark.parametrize("kind", ["eventful", "busy", "quiet"])
 @pytest.mark.parametrize("factor", [16, 100])
 def test_a_faster_night_is_shorter_and_still_playable(kind: NightKind, factor: float) -> None:
     for seed in SEEDS:

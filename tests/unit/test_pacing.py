@@ -74,6 +74,27 @@ def test_cameras_of_one_clock_are_spread_over_the_period(count: int) -> None:
     assert min(gaps) == pytest.approx(0.2 / count, abs=0.0101)
 
 
+@given(st.lists(st.tuples(st.floats(0.5, 12), st.integers(5, 20)), min_size=1, max_size=6), st.floats(0, 0.99))
+def test_a_rate_that_changes_is_kept_exactly(stretches: list[tuple[float, int]], phase: float) -> None:
+    pacer, sent, wanted, at = Pacer(5.0, phase), 0, 0.0, START
+    for fps, seconds in stretches:
+        for _ in range(seconds * 25):
+            at += 0.04
+            sent += pacer.due(at, fps)
+        wanted += fps * seconds
+    assert sent == pytest.approx(wanted, abs=2)
+
+
+def test_a_camera_in_a_hurry_sends_its_next_frame() -> None:
+    pacer, at = Pacer(5.0), START
+    while not (pacer.due(at, 1.0) and at > START + 5):
+        at += 0.04
+    assert not pacer.due(at + 0.04, 5.0), "it has just sent one"
+    pacer.hurry()
+    assert pacer.due(at + 0.08, 5.0)
+    assert len([at for at in steady(25, 2, offset=at - START + 0.12) if pacer.due(at)]) == pytest.approx(10, abs=1)
+
+
 @given(st.lists(st.tuples(st.floats(-100, 100), st.floats(0.001, 10)), min_size=1))
 def test_stamps_rise_whatever_the_wall_clock_does(steps: list[tuple[float, float]]) -> None:
     clock, wall, monotonic, last = CaptureClock(), START, 5.0, 0.0
@@ -92,6 +113,18 @@ def test_stamps_show_the_wall_clock_again_after_it_was_set_back() -> None:
     stamps = [clock.stamp(START - 60.0 + second, second) for second in range(2, 130)]
     assert all(later > earlier for earlier, later in pairwise(stamps))
     assert stamps[-1] == START - 60.0 + 129
+
+
+def test_a_wall_clock_that_jumps_ahead_and_back_silences_nobody() -> None:
+    clock, pacer = CaptureClock(), Pacer(5.0)
+    jumps = {100: 3600.0, 110: 0.0, 300: -7200.0, 400: 0.0}
+    jump, stamps, sent = 0.0, [], 0
+    for index in range(1000):
+        jump = jumps.get(index, jump)
+        stamps.append(clock.stamp(START + index / 25 + jump, index / 25))
+        sent += pacer.due(stamps[-1])
+    assert all(later > earlier for earlier, later in pairwise(stamps))
+    assert sent >= 0.5 * 40 * 5 - 2, "at half speed, until both agree again"
 
 
 def test_frames_stay_due_after_the_wall_clock_was_set_back() -> None:

@@ -11,7 +11,7 @@ def box(left: float, top: float, width: float, height: float, name: str = "horse
 
 
 def p_lying(sighting: Sighting, *others: Sighting) -> float | None:
-    return POSTURE.of(sighting, [sighting, *others], 1280, 720).p_lying
+    return POSTURE.of(sighting, [sighting, *others], (1280, 720)).p_lying
 
 
 def test_shape_decides_around_the_set_aspect() -> None:
@@ -71,6 +71,6 @@ def test_what_stands_behind_or_beside_hides_nothing() -> None:
 
 
 def test_a_box_without_area_tells_nothing() -> None:
-    glimpse = POSTURE.of(box(100, 100, 50, 0), [], 1280, 720)
+    glimpse = POSTURE.of(box(100, 100, 50, 0), [], (1280, 720))
     assert glimpse.p_lying is None
     assert "no area" in glimpse.reason

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from fbtasks.settings import Settings
 from fbtasks.sim.nights import Night
 from fbtasks.sim.noise import Flaws, NoisyDetector
 from fbtasks.sim.scenario import find_scenario, read_scenario
-from fbtasks.sim.score import Due, Story, Told, compared, due_alerts, merged, reached_at, without
+from fbtasks.sim.score import Due, Story, Told, compared, due_alerts, merged, reached, without
 from fbtasks.sim.stage import Conditions, Truth
 from fbtasks.sim.timeline import Event, Timeline
 
@@ -23,6 +24,7 @@ LYING = {"info_after_s": 60.0, "warning_after_s": 120.0, "critical_after_s": Non
 BLIND = {"warning_after_s": 30.0, "critical_after_s": 120.0, "clear_after_s": 10.0}
 FAST = {"body_lengths_per_s": 1.0, "for_s": 2.0, "clear_after_s": 10.0, "severity": "warning"}
 PERSON = {"allowed": ["06:00-20:00"], "for_s": 10.0, "severity": "warning", "clear_after_s": 60.0}
+RESTLESS = {"changes_per_h": 6, "clear_after_s": 600.0, "severity": "warning"}
 ABSENT = {"active": [], "for_s": 100.0, "severity": "info", "clear_after_s": 5.0}
 
 
@@ -44,7 +46,13 @@ def due(rules: Mapping[str, Mapping[str, object]], told: Story) -> list[tuple[st
 def test_spans() -> None:
     assert merged([(5, 6), (0, 1), (1.5, 3)], 1.0) == [(0, 3), (5, 6)]
     assert without([(0, 10)], [(2, 3), (9, 12)]) == [(0, 2), (3, 9)]
-    assert reached_at([(0, 2), (3, 9)], 4) == 5
+    assert reached([(0, 2), (3, 9)], [1, 4, 9]) == [1, 5, None]
+
+
+def test_a_loss_of_all_memory_leaves_what_was_told() -> None:
+    assert reached([(0, 100)], [30, 60], losses=[20]) == [50, 80]
+    assert reached([(0, 100)], [30, 60], losses=[40]) == [30, 70]
+    assert reached([(0, 40), (60, 100)], [30, 60], losses=[50]) == [30, 90]
 
 
 def test_lying_is_due_at_each_of_its_levels() -> None:
@@ -68,6 +76,30 @@ def test_each_horse_lies_for_itself() -> None:
 
 def test_time_that_nobody_saw_does_not_count() -> None:
     assert due({"lying": LYING}, story(lying(0, 120), unseen=[(30, 50)])) == [("info", 80, True)]
+
+
+def test_time_in_which_a_horse_was_hidden_may_or_may_not_have_been_seen() -> None:
+    told = replace(story(lying(0, 100)), hidden={"Luna": [(20, 40)]})
+    (one,) = due_alerts(told, {"lying": LYING})
+    assert (one.due, one.early_s, one.sure) == (80, 20, True)
+
+
+def test_the_window_of_a_rule_is_waited_for() -> None:
+    (one,) = due_alerts(story(lying(0, 100)), {"lying": LYING}, {"lying": 5.0})
+    assert (one.due, one.early_s) == (65, 5)
+
+
+def test_lying_down_and_rising_again_and_again_is_due_from_the_change_too_many() -> None:
+    bouts = [lying(100 * number, 100 * number + 50) for number in range(1, 4)]
+    (one,) = due_alerts(story(*bouts), {"restless": RESTLESS})
+    assert (one.due, one.sure) == (350, True)
+    assert due_alerts(story(*bouts[:2]), {"restless": RESTLESS}) == []
+
+
+def test_what_took_nearly_an_hour_may_or_may_not_be_restless() -> None:
+    bouts = [lying(100, 150), lying(1000, 1100), lying(3600, 3690)]
+    (one,) = due_alerts(replace(story(*bouts), length_s=8000), {"restless": RESTLESS})
+    assert not one.sure
 
 
 def test_a_silent_camera_is_due() -> None:
@@ -190,8 +222,50 @@ def test_a_short_night_through_the_real_pipeline() -> None:
     outcome = Rehearsal(settings, fps=2).play(Night(read_scenario(SHORT, "short"), restarts=(30.0,)))
     score = outcome.scores["lying"]
     assert (score.right, score.missed, score.wrong) == (2, [], [])
-    assert 0 <= min(score.delays_s) <= max(score.delays_s) < 8
+    assert max(map(abs, score.delays_s)) < 2
     assert [one.severity for one in outcome.told] == ["info", "warning"]
+
+
+def test_a_state_that_is_lost_tells_nothing_twice_and_counts_on_from_what_it_told() -> None:
+    settings = Settings(rules={"lying": {"info_after_s": 40, "warning_after_s": 60, "critical_after_s": False}})
+    told = Night(read_scenario(SHORT, "short"), restarts=(65.0,), losses=frozenset({65.0}))
+    outcome = Rehearsal(settings, fps=2).play(told)
+    score = outcome.scores["lying"]
+    assert [one.severity for one in outcome.told] == ["info", "warning"]
+    assert (score.right, score.missed, score.wrong) == (2, [], [])
+    kept = Rehearsal(settings, fps=2).play(replace(told, losses=frozenset()))
+    assert kept.told[1].at < outcome.told[1].at
+
+
+def test_what_is_kept_is_not_played_again(tmp_path: Path) -> None:
+    story_file, kept = tmp_path / "short.toml", tmp_path / "kept"
+    story_file.write_text(SHORT)
+    kept.mkdir()
+    options = ["--scenario", str(story_file), "--keep", str(kept)]
+    first = CliRunner().invoke(command, options, catch_exceptions=False)
+    (file,) = kept.iterdir()
+    outcome = json.loads(file.read_text())
+    outcome["results"] = 77
+    file.write_text(json.dumps(outcome))
+    figures = tmp_path / "figures.json"
+    again = CliRunner().invoke(command, [*options, "--json", str(figures)], catch_exceptions=False)
+    assert again.output == first.output
+    assert json.loads(figures.read_text())["nights"][0]["results"] == 77
+
+
+def test_the_frame_rate_changes_no_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, story_file, figures = tmp_path / "fbtasks.toml", tmp_path / "short.toml", tmp_path / "score.json"
+    config.write_text(RULES.format(critical="false"))
+    story_file.write_text(SHORT)
+    monkeypatch.setenv("FBTASKS_CONFIG", str(config))
+    options = ["--scenario", str(story_file), "--fps", "25,5,2", "--json", str(figures)]
+    found = CliRunner().invoke(command, options, catch_exceptions=False)
+    assert found.exit_code == 0
+    rates = json.loads(figures.read_text())["rates"]
+    assert [one["fps"] for one in rates] == [25, 5, 2]
+    assert all(one["same"] == 2 and not one["different"] for one in rates)
+    # Two pictures are half a second apart at most, and the detector errs in other pictures than before.
+    assert max(one["apart_s"]["most"] for one in rates) <= 0.75
 
 
 def test_the_command_writes_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,8 +311,12 @@ disturbances = [{ what = "frozen", from = 10, to = 50 }]
 lights = [{ from = 20, to = 60, light = "infrared" }]
 """
     timeline = Timeline(read_scenario(story, "frozen"))
-    assert View.at(timeline, 30) == View.at(timeline, 10)
-    assert View.at(timeline, 50) != View.at(timeline, 10)
+
+    def view(t: float) -> View:
+        return View.of(timeline.placed(timeline.shown(t)), timeline.conditions(timeline.shown(t)))
+
+    assert view(30) == view(10)
+    assert view(50) != view(10)
 
 
 def test_a_rule_that_tells_too_early_is_found_out() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fbtasks.errors import ConfigError
-from fbtasks.settings import Settings, load_settings, variables
+from fbtasks.settings import Settings, WebhookSettings, load_settings, variables
 
 Write = Callable[[str], Path]
 
@@ -163,8 +163,11 @@ SECRETS = {
     "FBTASKS_REDIS_URL": "redis://:p%40ss-one@redis.local:6379/2",
     "FBTASKS_FRAMES_REDIS_URL": "rediss://fred:p@ss-two@frames.local",
     "FBTASKS_STORE__URL": "postgresql://horse:ss-three@db/alerts",
-    "FBTASKS_WEBHOOK__URL": "https://hooks.example.org/ss-four",
-    "FBTASKS_WEBHOOK__TOKEN": "ss-five",
+    "FBTASKS_SINKS__BACKEND__KIND": "webhook",
+    "FBTASKS_SINKS__BACKEND__URL": "https://hooks.example.org/ss-four",
+    "FBTASKS_SINKS__BACKEND__TOKEN": "ss-five",
+    "FBTASKS_SINKS__GROOM__KIND": "apprise",
+    "FBTASKS_SINKS__GROOM__URL": "tgram://ss-six/ss-seven",
 }
 
 
@@ -177,7 +180,8 @@ def test_no_secret_is_shown(write: Write, monkeypatch: pytest.MonkeyPatch) -> No
         assert "hunter2" not in text
     shown = settings.shown()
     assert shown["redis_url"] == "redis://***@redis.local:6379/2"
-    assert shown["webhook"]["token"] == "***"
+    assert shown["sinks"]["backend"]["token"] == "***"
+    assert shown["sinks"]["groom"]["url"] == "tgram://***"
     assert shown["cameras"][0]["url"] == "rtsp://***@10.0.0.7:554/live"
     assert settings.state_url == SECRETS["FBTASKS_REDIS_URL"]
 
@@ -209,3 +213,34 @@ def test_nothing_changes_after_loading() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings.gpu.max_batch = 3  # type: ignore[misc]
     assert isinstance(settings, Settings)
+
+
+SINK = '[sinks.backend]\nkind = "webhook"\nurl = "https://backend.example/alerts"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SINK + "tokn = 'x'", "sinks.backend.tokn: unknown setting (did you mean 'token'?)"),
+        (SINK + "min_severity = 'bad'", "sinks.backend.min_severity: Input should be 'note', 'info'"),
+        (SINK + "active = ['25:00-26:00']", "sinks.backend.active.0: '25:00-26:00' are no hours of a day"),
+        (
+            '[sinks.backend]\nurl = "https://host/"',
+            "sinks.backend: kind is missing; write webhook, pubsub, mqtt, apprise",
+        ),
+        ('[sinks.backend]\nkind = "fax"', "sinks.backend: Input tag 'fax' found using 'kind' does not match any of"),
+        (SINK.replace("backend]", '"The Backend"]'), "sinks.The Backend"),
+        ('[webhook]\nurl = "https://host/"', 'webhook: is [sinks.webhook] now, with kind = "webhook" in it'),
+    ],
+)
+def test_a_wrong_sink_is_refused_with_its_place(write: Write, text: str, said: str) -> None:
+    assert said in refusal(write(text))
+
+
+def test_a_secret_of_a_sink_may_come_from_the_environment(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FBTASKS_SINKS__BACKEND__TOKEN", "hunter2")
+    backend = load_settings(write(SINK)).sinks["backend"]
+    assert isinstance(backend, WebhookSettings)
+    assert backend.token is not None
+    assert backend.token.get_secret_value() == "hunter2"
+    assert backend.url.get_secret_value() == "https://backend.example/alerts"

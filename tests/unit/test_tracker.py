@@ -48,8 +48,28 @@ def test_a_track_unseen_for_longer_is_ended() -> None:
     tracks = Tracks()
     for index in range(10):
         run(tracks, [box(100)], index / 5)
-    assert run(tracks, [box(100)], 1.8 + 5.1) == [2]
+    for index in range(10, 35):
+        run(tracks, [], index / 5)
+    assert run(tracks, [box(100)], 1.8 + 5.3) == [2]
     assert [track.id for track in tracks.alive] == [2]
+
+
+@given(st.floats(5.1, 600.0))
+def test_a_gap_without_pictures_makes_no_new_animals(gap: float) -> None:
+    tracks = Tracks()
+    for index in range(10):
+        run(tracks, [box(100), box(600)], index / 5)
+    before = {track.id: track.sighting.xyxy[0] for track in tracks.alive}
+    run(tracks, [box(610), box(90)], 1.8 + gap)
+    assert {track.id: round(track.sighting.xyxy[0], -2) for track in tracks.alive} == before
+
+
+def test_what_is_not_there_after_a_gap_is_given_up_after_watching() -> None:
+    tracks = Tracks()
+    for index in range(10):
+        run(tracks, [box(100)], index / 5)
+    assert [run(tracks, [], 60 + index / 5) for index in range(15)] == [[]] * 15
+    assert tracks.alive == []
 
 
 def test_a_walking_horse_is_found_where_it_should_be_after_an_absence() -> None:

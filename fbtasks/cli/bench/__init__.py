@@ -71,7 +71,7 @@ def engine_command(
 
 @command.command(name="pipeline")
 @click.option("--engine", "name", default="auto", show_default=True, help="A provider, or fixed:20ms.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=2.5, show_default=True, help="Of one turn.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=2.0, show_default=True, help="Of one turn.")
 @click.option(
     "--redis",
     type=click.Choice(["own", "settings"]),
@@ -93,8 +93,8 @@ def pipeline_command(
     rounds: int,
     json_file: Path | None,
 ) -> None:
-    """Frames in Redis to results, in turn with the engine alone; then what is added to latency at 60 % of that."""
-    from fbtasks.cli.bench import comparison, engines, picture, pipeline, report, servers
+    """Frames in Redis to results, and to alerts, in turn with the engine alone; then latency at 60 % of that load."""
+    from fbtasks.cli.bench import comparison, engines, logic, picture, pipeline, report, servers
     from fbtasks.cli.bench.load import Site
     from fbtasks.gpu.preprocess import jpeg_size
 
@@ -112,11 +112,14 @@ def pipeline_command(
             jpeg=jpeg,
             timeout_s=settings.redis.timeout_s,
         )
-        worker = pipeline.PipelineUnderTest(engine, site, settings)
-        with _progress(comparison.steps(rounds)) as bar, worker.running():
-            found = comparison.compare(worker, engine, pictures, rounds=rounds, seconds=seconds, progress=bar.update)
-            told = report.comparison(found, engine, settings)
-            told["versions"] |= {"server": worker.server_version()}
+        with pipeline.left_clean(site), logic.running(site, settings) as wake:
+            worker = pipeline.PipelineUnderTest(engine, site, settings, wake)
+            with _progress(comparison.steps(worker, rounds)) as bar, worker.running():
+                found = comparison.compare(
+                    worker, engine, pictures, rounds=rounds, seconds=seconds, progress=bar.update
+                )
+                told = report.comparison(found, engine, settings)
+                told["versions"] |= {"server": worker.server_version()}
     click.echo(report.comparison_text(told))
     _write(json_file, told)
 

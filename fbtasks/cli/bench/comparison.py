@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fbtasks.cli.bench.engines import Run, TimedEngine, rate
-from fbtasks.cli.bench.load import Sample
+from fbtasks.cli.bench.load import Answer, Sample
 from fbtasks.cli.bench.pipeline import PipelineUnderTest, Turn
 from fbtasks.latency import percentiles
 
@@ -27,16 +27,20 @@ class Comparison:
 
     Attributes:
         alone: the engine's frames per second in each of its turns.
-        turns: the pipeline's, in the same order.
+        turns: the pipeline's to results, in the same order.
+        to_alerts: the pipeline's with the logic, to alerts; none where no logic runs.
         added_ms: from capture to result without the run of the frame's own batch: p50, p95, p99 in milliseconds.
         stage_ms: the same from point to point.
-        lost: frames of that measurement that were given up.
+        alerts_added_ms: as `added_ms`, to the commit that holds the frame's alerts.
+        lost: frames of these measurements that were given up.
     """
 
     alone: Sequence[float]
     turns: Sequence[Turn]
+    to_alerts: Sequence[Turn]
     added_ms: dict[str, float]
     stage_ms: dict[str, dict[str, float]]
+    alerts_added_ms: dict[str, float]
     lost: int
 
     @property
@@ -50,7 +54,15 @@ class Comparison:
     @property
     def ratio(self) -> float:
         """Median over the pairs of neighbouring turns."""
-        return median(turn.fps / alone for turn, alone in zip(self.turns, self.alone, strict=True))
+        return self._ratio(self.turns)
+
+    @property
+    def alerts_ratio(self) -> float:
+        """The same for the pipeline with the logic."""
+        return self._ratio(self.to_alerts)
+
+    def _ratio(self, turns: Sequence[Turn]) -> float:
+        return median(turn.fps / alone for turn, alone in zip(turns, self.alone, strict=True))
 
     @property
     def batch(self) -> float:
@@ -62,9 +74,9 @@ class Comparison:
         return {part: median(turn.cpu_ms[part] for turn in self.turns) for part in self.turns[0].cpu_ms}
 
 
-def steps(rounds: int) -> int:
+def steps(worker: PipelineUnderTest, rounds: int) -> int:
     """How much `compare` tells of its progress in all."""
-    return 2 * rounds + LATENCY_TURNS
+    return (1 + len(worker.answers)) * rounds + len(worker.answers) * LATENCY_TURNS
 
 
 def compare(
@@ -86,16 +98,26 @@ def compare(
     """
     worker.warm_up()
     alone: list[float] = []
-    turns: list[Turn] = []
+    turns: dict[Answer, list[Turn]] = {"results": [], "alerts": []}
     for _ in range(rounds):
         alone.append(rate(engine.run_for(batch, seconds)))
         progress(1)
-        turns.append(worker.saturate(seconds))
-        progress(1)
-    first_run = len(engine.runs)
-    sent, samples = worker.pace(LOAD * median(turn.fps for turn in turns), LATENCY_TURNS * seconds)
-    progress(LATENCY_TURNS)
-    return Comparison(alone, turns, *latency(samples, engine.runs[first_run:]), sent - len(samples))
+        for answer in worker.answers:
+            turns[answer].append(worker.saturate(seconds, answer))
+            progress(1)
+    added: dict[Answer, dict[str, float]] = {"results": {}, "alerts": {}}
+    stages: dict[Answer, dict[str, dict[str, float]]] = {"results": {}, "alerts": {}}
+    lost = 0
+    for answer in worker.answers:
+        first_run = len(engine.runs)
+        load = LOAD * median(turn.fps for turn in turns[answer])
+        sent, samples = worker.pace(load, LATENCY_TURNS * seconds, answer)
+        added[answer], stages[answer] = latency(samples, engine.runs[first_run:])
+        lost += sent - len(samples)
+        progress(LATENCY_TURNS)
+    return Comparison(
+        alone, turns["results"], turns["alerts"], added["results"], stages["results"], added["alerts"], lost
+    )
 
 
 def latency(samples: Sequence[Sample], runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:

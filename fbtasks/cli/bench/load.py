@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from time import monotonic, sleep, time
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import msgspec
 from redis import Redis
@@ -62,11 +62,16 @@ class Site:
     timeout_s: float
 
 
+Answer = Literal["results", "alerts"]
+"""What answers a frame: its result in the mailbox, or the logic's commit with its decision and alerts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Saturate:
     """Every camera sends its next frame as soon as its last one is answered."""
 
     seconds: float
+    to: Answer = "results"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +80,12 @@ class Pace:
 
     fps: float
     seconds: float
+    to: Answer = "results"
 
 
-def cameras(site: Site) -> list[str]:
-    """Names of those that take part."""
-    return [f"bench-{number}" for number in range(site.cameras)]
+def cameras(site: Site, to: Answer = "results") -> list[str]:
+    """Names of those that take part; others for each answer, for the logic is woken for one kind only."""
+    return [f"bench-{to}-{number}" for number in range(site.cameras)]
 
 
 def timetable(task: Pace, names: Sequence[str]) -> list[tuple[float, str]]:
@@ -91,16 +97,79 @@ def timetable(task: Pace, names: Sequence[str]) -> list[tuple[float, str]]:
     return sorted((phase + turn * period, camera) for camera, phase in phases.items() for turn in range(rounds))
 
 
+class Answers(Protocol):
+    """Where answers come from."""
+
+    def read(self, patience_s: float) -> tuple[list[str], list[Sample]]:
+        """Cameras whose answers came, and the times of their frames; waits for the first, in the end in vain."""
+        ...
+
+
+class Mailed:
+    """Results as they come into the mailboxes; nobody else works on these."""
+
+    def __init__(self, site: Site) -> None:
+        self._wait_ms = int(site.timeout_s * 500)
+        self._state: Redis = connect(site.state_url, site.timeout_s)
+        keys = Keys(site.prefix)
+        self._read_to: dict[str, bytes] = {keys.camera(camera).mailbox: b"0" for camera in cameras(site)}
+
+    def read(self, patience_s: float) -> tuple[list[str], list[Sample]]:
+        """See `Answers`."""
+        deadline = monotonic() + patience_s
+        streams: Any = self._read_to  # redis-py takes more kinds of keys and says so
+        while not (reply := self._state.xread(streams, block=self._wait_ms)):
+            if monotonic() > deadline:
+                return [], []
+        arrived_at = time()
+        answered: list[str] = []
+        samples: list[Sample] = []
+        entries: Any = reply
+        for mailbox, results in entries:
+            self._read_to[mailbox.decode()] = results[-1][0]
+            for _, fields in results:
+                result = decode_result(fields[b"d"])
+                answered.append(result.camera_id)
+                samples.append(Sample(result.captured_at, result.taken_at, result.inferred_at, arrived_at))
+        return answered, samples
+
+
+class _Decision(msgspec.Struct):
+    """What is read of a decision."""
+
+    camera_id: str
+    captured_at: float
+    taken_at: float
+    inferred_at: float
+
+
+class Decided:
+    """Decisions as the logic tells of them, after the commit that holds the frame's alerts."""
+
+    def __init__(self, site: Site) -> None:
+        channel = connect(site.state_url, site.timeout_s).pubsub(ignore_subscribe_messages=True)
+        channel.subscribe(Keys(site.prefix).decisions_channel)
+        self._channel = channel
+
+    def read(self, patience_s: float) -> tuple[list[str], list[Sample]]:
+        """See `Answers`."""
+        deadline = monotonic() + patience_s
+        while (message := self._channel.get_message(timeout=0.5)) is None:
+            if monotonic() > deadline:
+                return [], []
+        decision = msgspec.json.decode(message["data"], type=_Decision)
+        return [decision.camera_id], [Sample(decision.captured_at, decision.taken_at, decision.inferred_at, time())]
+
+
 class Load:
-    """Sends frames and reads results; one for a whole measurement."""
+    """Sends frames and reads what answers them; one for a whole measurement."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
-        keys = Keys(site.prefix)
-        self._cameras = cameras(site)
-        self._frames = FrameQueue(connect(site.frames_url, site.timeout_s), keys, max_length=4 * site.cameras)
-        self._state: Redis = connect(site.state_url, site.timeout_s)
-        self._read_to: dict[str, bytes] = {keys.camera(camera).mailbox: b"0" for camera in self._cameras}
+        self._frames = FrameQueue(
+            connect(site.frames_url, site.timeout_s), Keys(site.prefix), max_length=4 * site.cameras
+        )
+        self._answers: dict[Answer, Answers] = {"results": Mailed(site), "alerts": Decided(site)}
         self._seq = 0
 
     def saturate(self, task: Saturate) -> list[Sample]:
@@ -111,12 +180,13 @@ class Load:
         """
         samples: list[Sample] = []
         deadline = monotonic() + task.seconds
-        self._push(self._cameras)
-        waiting = len(self._cameras)
+        names = cameras(self._site, task.to)
+        self._push(names)
+        waiting = len(names)
         while waiting:
-            answered, new = self._read(ANSWER_S)
+            answered, new = self._answers[task.to].read(ANSWER_S)
             if not new:
-                raise BenchFailed(f"the worker published nothing for {ANSWER_S:.0f} s while frames waited")
+                raise BenchFailed(f"there were no {task.to} for {ANSWER_S:.0f} s while frames waited")
             samples += new
             waiting -= len(new)
             if monotonic() < deadline:
@@ -130,11 +200,11 @@ class Load:
         A thread sends them: Redis wakes a reader in time when something comes, but not when its patience ends.
         """
         samples: list[Sample] = []
-        due = timetable(task, self._cameras)
+        due = timetable(task, cameras(self._site, task.to))
         with ThreadPoolExecutor(1) as threads:
             sending = threads.submit(self._send, due)
             while len(samples) < len(due):
-                new = self._read(LOST_S)[1]
+                new = self._answers[task.to].read(LOST_S)[1]
                 if not new and sending.done():
                     break
                 samples += new
@@ -166,29 +236,10 @@ class Load:
             jpeg=memoryview(self._site.jpeg),
         )
 
-    def _read(self, patience_s: float) -> tuple[list[str], list[Sample]]:
-        """Cameras whose results came, and the times of their frames; waits for the first, in the end in vain."""
-        deadline = monotonic() + patience_s
-        streams: Any = self._read_to  # redis-py takes more kinds of keys and says so
-        while not (reply := self._state.xread(streams, block=int(self._site.timeout_s * 500))):
-            if monotonic() > deadline:
-                return [], []
-        arrived_at = time()
-        answered: list[str] = []
-        samples: list[Sample] = []
-        entries: Any = reply
-        for mailbox, results in entries:
-            self._read_to[mailbox.decode()] = results[-1][0]
-            for _, fields in results:
-                result = decode_result(fields[b"d"])
-                answered.append(result.camera_id)
-                samples.append(Sample(result.captured_at, result.taken_at, result.inferred_at, arrived_at))
-        return answered, samples
-
 
 def serve(site: Site, orders: Connection) -> None:
     """Carry out orders until the pipe is closed; what goes wrong is sent back as an error."""
-    load = Load(site)
+    load: Load | None = None
     with orders:
         while True:
             try:
@@ -196,6 +247,7 @@ def serve(site: Site, orders: Connection) -> None:
             except EOFError:
                 return
             try:
+                load = load or Load(site)
                 samples = load.saturate(order) if isinstance(order, Saturate) else load.pace(order)
             except (RedisError, FbtasksError) as error:
                 orders.send(str(error))

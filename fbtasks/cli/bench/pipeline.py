@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,18 @@ from redis import Redis
 
 from fbtasks.cli.bench import machine
 from fbtasks.cli.bench.engines import TimedEngine
-from fbtasks.cli.bench.load import ANSWER_S, BenchFailed, Pace, Sample, Saturate, Site, cameras, serve, timetable
+from fbtasks.cli.bench.load import (
+    ANSWER_S,
+    Answer,
+    BenchFailed,
+    Pace,
+    Sample,
+    Saturate,
+    Site,
+    cameras,
+    serve,
+    timetable,
+)
 from fbtasks.gpu.engines import Engines
 from fbtasks.gpu.worker import DECODE, GpuWorker
 from fbtasks.keys import Keys
@@ -73,10 +84,21 @@ class Turn:
 
 
 class PipelineUnderTest:
-    """A real worker in threads of this process, real Redis servers, the load in a process of its own."""
+    """A real worker in threads of this process, real Redis servers, the load in a process of its own.
 
-    def __init__(self, engine: TimedEngine, site: Site, settings: Settings) -> None:
+    Args:
+        engine: what the worker runs.
+        site: where the load goes.
+        settings: of the worker.
+        wake: what wakes the logic for cameras whose frames are answered by their alerts; without it there is no logic.
+    """
+
+    def __init__(
+        self, engine: TimedEngine, site: Site, settings: Settings, wake: Callable[[list[str]], None] | None = None
+    ) -> None:
         keys = Keys(site.prefix)
+        decided = set(cameras(site, "alerts"))
+        self.answers: tuple[Answer, ...] = ("results",) if wake is None else ("results", "alerts")
         self._engine = engine
         self._servers: list[Redis] = [
             connect(url, site.timeout_s) for url in dict.fromkeys((site.frames_url, site.state_url))
@@ -93,14 +115,14 @@ class PipelineUnderTest:
             max_wait_ms=settings.gpu.max_wait_ms,
             max_age_s=MAX_AGE_S,
             min_confidence=settings.gpu.min_confidence,
-            wake=lambda _cameras: None,
+            wake=lambda names: wake([name for name in names if name in decided]) if wake else None,
             hang_s=ANSWER_S,
             on_hang=partial(leave, 1),
         )
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """The worker and the load, ready for orders; afterwards nothing of them is left, in Redis neither."""
+        """The worker and the load, ready for orders; what they leave in Redis is `left_clean`'s."""
         context = get_context("spawn")
         self._orders, theirs = context.Pipe()
         load = context.Process(target=serve, args=(self._site, theirs), daemon=True)
@@ -114,23 +136,23 @@ class PipelineUnderTest:
                 self._worker.stop()
                 self._orders.close()
                 load.join()
-        self._forget()
 
     def warm_up(self) -> None:
-        """Let everything run once that is slower the first time, the start of the load's process included."""
-        self._carry_out(Saturate(WARM_UP_S))
+        """Let everything run once that is slower the first time, the start of all processes included."""
+        for answer in self.answers:
+            self._carry_out(Saturate(WARM_UP_S, answer))
 
-    def saturate(self, seconds: float) -> Turn:
+    def saturate(self, seconds: float, to: Answer = "results") -> Turn:
         """One round under full load."""
         before, first_run = self._cpu(), len(self._engine.runs)
-        samples = self._carry_out(Saturate(seconds))
+        samples = self._carry_out(Saturate(seconds, to))
         after = self._cpu()
         spent = {part: (after[part] - before[part]) / len(samples) * 1000 for part in before}
         return Turn(arrival_rate(samples), spent, len(samples) / len(self._engine.runs[first_run:]))
 
-    def pace(self, fps: float, seconds: float) -> tuple[int, list[Sample]]:
+    def pace(self, fps: float, seconds: float, to: Answer = "results") -> tuple[int, list[Sample]]:
         """How many frames a steady load sent, and those that came back."""
-        task = Pace(fps, seconds)
+        task = Pace(fps, seconds, to)
         return len(timetable(task, cameras(self._site))), self._carry_out(task)
 
     def server_version(self) -> str:
@@ -168,11 +190,17 @@ class PipelineUnderTest:
             "redis": sum(told["used_cpu_user"] + told["used_cpu_sys"] for told in info),
         }
 
-    def _forget(self) -> None:
-        for server in self._servers:
-            for key in server.scan_iter(f"{self._site.prefix}*"):
-                server.delete(key)
-            server.close()
+
+@contextmanager
+def left_clean(site: Site) -> Iterator[None]:
+    """Afterwards none of the measurement's keys is left in Redis."""
+    try:
+        yield
+    finally:
+        for url in {site.frames_url, site.state_url}:
+            with connect(url, site.timeout_s) as server:
+                for key in server.scan_iter(f"{site.prefix}*"):
+                    server.delete(key)
 
 
 def thread_seconds(thread: threading.Thread) -> float:

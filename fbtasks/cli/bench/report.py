@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
+from statistics import median
 from typing import Any
 
 from fbtasks.cli.bench.comparison import Comparison
@@ -78,6 +79,18 @@ def figures(found: Comparison) -> Facts:
             {"engine_fps": round(alone, 2), "pipeline_fps": round(turn.fps, 2)}
             for alone, turn in zip(found.alone, found.turns, strict=True)
         ],
+        "to_alerts": _to_alerts(found),
+    }
+
+
+def _to_alerts(found: Comparison) -> Facts | None:
+    if not found.to_alerts:
+        return None
+    return {
+        "pipeline_fps": round(median(turn.fps for turn in found.to_alerts), 2),
+        "ratio": round(found.alerts_ratio, 4),
+        "added_latency_ms": found.alerts_added_ms,
+        "rounds": [round(turn.fps, 2) for turn in found.to_alerts],
     }
 
 
@@ -96,8 +109,19 @@ def comparison_text(told: Facts) -> str:
             f"  added latency    {added['p50']:9.1f} ms p50, {added['p99']:.1f} ms p99, at 60 % load",
             f"                             p50 of each stage: {stages}; {told['frames_lost']} frames lost",
             f"  CPU per frame    {cpu['worker']:9.2f} ms outside the engine: {parts}; Redis servers {cpu['redis']:.2f}",
+            *_to_alerts_text(told["to_alerts"]),
         ]
     )
+
+
+def _to_alerts_text(told: Facts | None) -> list[str]:
+    if told is None:
+        return []
+    added = told["added_latency_ms"]
+    return [
+        f"  to alerts        {told['pipeline_fps']:9.1f} frames/s with the logic, ratio {told['ratio']:.3f}",
+        f"  added latency    {added['p50']:9.1f} ms p50, {added['p99']:.1f} ms p99, at 60 % of that",
+    ]
 
 
 def _cpu(found: Comparison) -> dict[str, float]:

@@ -12,6 +12,7 @@ def command(url: str, words: tuple[str, ...]) -> None:
     \b
     stall                  send no pictures, answer requests
     mute                   answer nothing, send nothing
+    freeze                 send one picture again and again
     drop SHARE             lose that share of the packets, 0 to 1
     corrupt SHARE          damage that share of the packets
     slow KBIT_S            send no faster

@@ -1,5 +1,6 @@
 """The detector that really looks: pictures of the drawn stable through the producer's encoder, JPEG and a model."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fbtasks.gpu.engine import Engine
 from fbtasks.gpu.preprocess import decode_into
 from fbtasks.producer.encoder import Encoder
 from fbtasks.settings import Settings
+from fbtasks.sim.motion import Spans
 from fbtasks.sim.scene import Scene
 from fbtasks.sim.stage import Conditions, Placed
 from fbtasks.sim.timeline import Timeline
@@ -60,6 +62,10 @@ class PixelDetector:
     @property
     def names(self) -> dict[int, str]:
         return self._engine.model.names
+
+    @property
+    def hidden(self) -> Mapping[str, Spans]:
+        return {}
 
     def boxes(self, placed: list[Placed], conditions: Conditions, t: float) -> Boxes:
         letterbox, jpeg = self._encoder.encode(self._scene.picture(placed, conditions, round(t * 1000)))

@@ -1,19 +1,24 @@
 """A night of the drawn stable through the real pipeline, faster than time; what was told, compared with the truth."""
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol, Self
 
 from fbtasks.alert import Alert
 from fbtasks.detections import Boxes
 from fbtasks.frame import Letterbox
+from fbtasks.logic.activity import MEMORY_S
 from fbtasks.logic.localtime import within
 from fbtasks.logic.plugins import known_rules
 from fbtasks.logic.rules import load_rules
 from fbtasks.logic.site import pipeline_of
-from fbtasks.logic.state import CameraState
+from fbtasks.logic.smoother import SPEED_WINDOW_S
+from fbtasks.logic.state import CameraState, state_from_open_episodes
 from fbtasks.settings import Settings
+from fbtasks.sim.motion import Spans
 from fbtasks.sim.nights import Night
 from fbtasks.sim.noise import NoisyDetector
 from fbtasks.sim.scene import Scene
@@ -24,8 +29,12 @@ from fbtasks.wire import Frame, Result, Silence, decode_mailed, encode
 
 BEGINS = datetime(2026, 1, 10, 21, 0)  # noqa: DTZ001 - in the stable's zone, which the settings tell
 """Any evening: the same for all, so that a night is the same whenever it is run."""
-REST_FPS = 1.0
-"""Pictures a second while nothing moves, to be quicker; the windows and timers of the logic are in seconds."""
+REST_FPS = 0.5
+"""Pictures a second while nothing moves but heads, to be quicker; the logic's windows and timers are in seconds."""
+AFTER_S = 10.0
+"""After a movement, and around the moment at which an alert is due, all pictures come."""
+PLAIN = 0.7
+"""With less of somebody to be seen, nobody can ask a detector to be sure: half hidden, a horse is at the threshold."""
 RESTART_S = 6.0
 """Without pictures while everything starts anew."""
 SWEEP_S = 2.0
@@ -40,6 +49,10 @@ class Detector(Protocol):
     @property
     def names(self) -> dict[int, str]:
         """Names of its classes."""
+
+    @property
+    def hidden(self) -> Mapping[str, Spans]:
+        """When each horse and person was there and hardly to be seen, as far as it knows."""
 
     def boxes(self, placed: list[Placed], conditions: Conditions, t: float) -> Boxes:
         """What it finds, before suppression, in source pixels."""
@@ -69,18 +82,35 @@ class TruthDetector:
         camera = timeline.scenario.camera
         self._scene = Scene(timeline.place, camera.width, camera.height)
         self._noisy = NoisyDetector(camera.width, camera.height, seed)
-        self._seen: View | None = None
-        self._truths: list[Truth] = []
+        self._still = lru_cache(maxsize=64)(self._truths)
+        self._hidden: dict[str, Spans] = {}
+        self._last_t = 0.0
 
     @property
     def names(self) -> dict[int, str]:
         return self._noisy.names
 
+    @property
+    def hidden(self) -> Mapping[str, Spans]:
+        return self._hidden
+
     def boxes(self, placed: list[Placed], conditions: Conditions, t: float) -> Boxes:
         view = View.of(placed, conditions)
-        if view != self._seen or conditions.shake > 0:
-            self._seen, self._truths = view, self._scene.truth(placed, conditions, round(t * 1000))
-        return self._noisy.boxes(self._truths, conditions, t)
+        truths = self._still(view) if conditions.shake == 0 else self._truths(view, round(t * 1000))
+        self._note({one.id for one in placed} - {one.id for one in truths if one.visible >= PLAIN}, t)
+        return self._noisy.boxes(truths, conditions, t)
+
+    def _truths(self, view: "View", moment: int = 0) -> list[Truth]:
+        return self._scene.truth(view.placed, view.conditions, moment)
+
+    def _note(self, hidden: set[str], t: float) -> None:
+        for who in hidden:
+            spans = self._hidden.setdefault(who, [])
+            if spans and spans[-1][1] == self._last_t:
+                spans[-1] = spans[-1][0], t
+            else:
+                spans.append((self._last_t, t))
+        self._last_t = t
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +124,6 @@ class View:
     def of(cls, placed: list[Placed], conditions: Conditions) -> Self:
         return cls(tuple(replace(one, pose=_without_breath(one.pose)) for one in placed), conditions)
 
-    @classmethod
-    def at(cls, timeline: Timeline, t: float) -> Self:
-        shown = timeline.shown(t)
-        return cls.of(timeline.placed(shown), timeline.conditions(shown))
-
 
 def _without_breath(pose: HorsePose | PersonPose) -> HorsePose | PersonPose:
     return replace(pose, breath=0.0) if isinstance(pose, HorsePose) else pose
@@ -110,13 +135,15 @@ class Rehearsal:
 
     Attributes:
         settings: of the logic and the rules.
-        fps: pictures a second while something moves; at rest `REST_FPS` do.
+        fps: pictures a second while something moves.
+        rest_fps: at rest.
         detector: makes one for a story, from a seed.
     """
 
     settings: Settings
     fps: float
     detector: Callable[[Timeline, int], Detector] = TruthDetector
+    rest_fps: float = REST_FPS
 
     def play(self, night: Night) -> Outcome:
         """Play the night and compare.
@@ -124,29 +151,33 @@ class Rehearsal:
         Raises:
             ConfigError: a rule's settings are wrong.
         """
-        rules = load_rules(self.settings.rule_tables(night.scenario.name), known_rules())
+        tables = self.settings.rule_tables(night.scenario.name)
+        rules = {rule.name: rule.model_dump() for rule in load_rules(tables, known_rules())}
         timeline = Timeline(night.scenario)
         begins_at = BEGINS.replace(tzinfo=self.settings.zone).timestamp()
-        mailbox = _Mailbox(night, timeline, self, begins_at)
+        story, windows_s = _story(night, timeline, self.settings, begins_at), _windows_s(self.settings)
+        moments = [due.due for due in due_alerts(story, rules, windows_s)]
+        mailbox = _Mailbox(night, timeline, self, begins_at, moments)
         alerts, results = self._told(night, mailbox)
         told = [
             Told(alert.rule, alert.severity, alert.at - begins_at, alert.message)
             for alert in alerts
             if alert.event != "cleared"
         ]
-        story = _story(night, timeline, self.settings, begins_at)
-        due = due_alerts(story, {rule.name: rule.model_dump() for rule in rules})
+        due = due_alerts(replace(story, hidden=mailbox.detector.hidden), rules, windows_s)
         return Outcome(night.scenario.name, compared(due, told), told, results)
 
     def _told(self, night: Night, mailbox: "_Mailbox") -> tuple[list[Alert], int]:
         """All alerts, and how many results there were."""
-        pipeline = pipeline_of(self.settings, night.scenario.name)
-        state = CameraState(camera_id=night.scenario.name)
+        pipeline, state = pipeline_of(self.settings, night.scenario.name), CameraState(camera_id=night.scenario.name)
         alerts: list[Alert] = []
         results, recoded_at = 0, 0.0
         for t, message in mailbox.messages():
-            if t - recoded_at > RECODED_S or any(recoded_at < restart <= t for restart in night.restarts):
-                state, recoded_at = CameraState.decode(state.encode()), t
+            begun = {restart for restart in night.restarts if recoded_at < restart <= t}
+            if begun or t - recoded_at > RECODED_S:
+                # As a new process does, with what the old one left: all that was remembered is in the record.
+                pipeline, recoded_at = pipeline_of(self.settings, night.scenario.name), t
+                state = _reopened(state, alerts) if begun & night.losses else CameraState.decode(state.encode())
             state, decision, new = pipeline.step(state, decode_mailed(encode(message)))
             state.ledger.take()  # nobody stores them here, and they would pile up
             mailbox.last_captured_at = state.last_captured_at
@@ -160,35 +191,45 @@ class _Mailbox:
 
     Attributes:
         last_captured_at: of the last result that the logic has taken, as a silence has to say; set from outside.
+        detector: what finds the boxes.
+
+    Args:
+        moments: of the story, at which it matters to be exact, seconds.
     """
 
-    def __init__(self, night: Night, timeline: Timeline, how: Rehearsal, begins_at: float) -> None:
+    def __init__(
+        self, night: Night, timeline: Timeline, how: Rehearsal, begins_at: float, moments: Sequence[float]
+    ) -> None:
         camera, gpu = night.scenario.camera, how.settings.gpu
         self._night = night
         self._timeline = timeline
-        self._detector = how.detector(timeline, night.scenario.seed)
+        self.detector = how.detector(timeline, night.scenario.seed)
         self._silent_after_s = how.settings.logic.silent_after_s
-        self._fps = how.fps
+        self._fps, self._rest_s = how.fps, 1 / min(how.rest_fps, how.fps)
         self._begins_at = begins_at
+        lively = [(start, end + AFTER_S) for start, end in timeline.lively()]
+        self._lively = merged(lively + [(moment - AFTER_S, moment + AFTER_S) for moment in moments], 0.0)
         self._letterbox = Letterbox.fit(camera.width, camera.height, gpu.input_width, gpu.input_height)
         self.last_captured_at: float | None = None
 
     def messages(self) -> Iterator[tuple[float, Result | Silence]]:
         """Each with its second of the story, as they come."""
-        sent_at, told_at, last_view = -1.0, 0.0, None
+        sent_at, told_at, lively = -1.0, 0.0, deque(self._lively)
         for seq in range(int(self._night.scenario.length_s * self._fps)):
             t = seq / self._fps
+            while lively and lively[0][1] < t:
+                lively.popleft()
+            at_rest = not lively or t < lively[0][0]
+            if at_rest and t - sent_at < self._rest_s:
+                continue
             if any(restart <= t < restart + RESTART_S for restart in self._night.restarts):
                 continue
-            if not self._timeline.sends(t):
-                if t - sent_at > self._silent_after_s and t - told_at >= SWEEP_S:
-                    told_at = t
-                    yield t, self._silence(t)
-                continue
-            view = View.at(self._timeline, t)
-            if t - sent_at >= 1 / REST_FPS or view != last_view:
-                sent_at, last_view = t, view
+            if self._timeline.sends(t):
+                sent_at = t
                 yield t, self._result(seq, t)
+            elif t - sent_at > self._silent_after_s and t - told_at >= SWEEP_S:
+                told_at = t
+                yield t, self._silence(t)
 
     def _silence(self, t: float) -> Silence:
         return Silence(
@@ -216,9 +257,32 @@ class _Mailbox:
             jpeg=memoryview(b""),
             blind="covered" if conditions.covered else "frozen" if self._timeline.frozen(t) else "",
         )
-        boxes = self._detector.boxes(self._timeline.placed(shown), conditions, shown)
-        names = self._detector.names
+        boxes = self.detector.boxes(self._timeline.placed(shown), conditions, shown)
+        names = self.detector.names
         return Result.of(frame, boxes, names=names, model_id="simulated", taken_at=at, inferred_at=at)
+
+
+def _reopened(state: CameraState, alerts: Sequence[Alert]) -> CameraState:
+    """What a new process begins with when the state is gone: what the store knows of open episodes."""
+    last = {alert.episode_id: alert for alert in alerts}
+    return state_from_open_episodes(state.camera_id, list(last.values()))
+
+
+def _windows_s(settings: Settings) -> dict[str, float]:
+    """What each rule waits for besides its own seconds.
+
+    A posture is the mean of a window, a speed that of a second, unrest of a longer memory, of which half must have been
+    seen; a person counts after a moment, and an animal is not given up before another.
+    """
+    logic = settings.logic
+    return {
+        "lying": logic.window_s,
+        "too_fast": SPEED_WINDOW_S,
+        "agitated": MEMORY_S / 2,
+        "person": logic.tracker.confirm_s,
+        "absent": logic.tracker.lost_after_s,
+        "restless": logic.window_s,
+    }
 
 
 def _story(night: Night, timeline: Timeline, settings: Settings, begins_at: float) -> Story:
@@ -230,6 +294,7 @@ def _story(night: Night, timeline: Timeline, settings: Settings, begins_at: floa
         horses=[horse.id for horse in night.scenario.horses],
         events=events,
         unseen=merged(unseen, 0.0),
+        losses=sorted(night.losses),
         faster_than=timeline.faster_than,
         within=lambda hours, t: within(hours, begins_at + t, settings.zone),
     )

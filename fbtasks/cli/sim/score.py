@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
+import numpy as np
 
 from fbtasks.cli import with_settings
 from fbtasks.cli.files import OutputFile
-from fbtasks.cli.sim.rehearsal import Detector, Outcome, Rehearsal, TruthDetector
+from fbtasks.cli.sim.rehearsal import REST_FPS, Detector, Outcome, Rehearsal, TruthDetector
 from fbtasks.settings import Settings, load_settings
 from fbtasks.sim import DEMO_MODEL
 from fbtasks.sim.nights import Habits, Night, night
@@ -25,32 +27,59 @@ from fbtasks.sim.timeline import Timeline
 _MODEL = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
+class FrameRates(click.ParamType[tuple[float, ...]]):
+    """Pictures a second; several with commas between."""
+
+    name = "rate,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        one: click.ParamType[Any] = click.FloatRange(0.5, 30)
+        return tuple(one.convert(part, param, ctx) for part in str(value).split(","))
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """What a process plays: one night, random or of a scenario.
 
     Attributes:
+        every_picture: also while nothing moves.
         model: what looks at drawn pictures; without one, the noisy detector is told the truth.
+        keep: folder in which its outcome is kept.
     """
 
     night: Night
     fps: float
+    every_picture: bool
     model: Path | None
+    keep: Path | None
+
+    @property
+    def file(self) -> Path | None:
+        return self.keep and self.keep / f"{self.night.scenario.name}-{self.fps:g}fps.json"
 
 
 @click.command(name="score")
-@click.option("--nights", type=click.IntRange(min=0), default=10, show_default=True, help="Eventful nights.")
+@click.option("--nights", type=click.IntRange(min=0), default=10, show_default=True, help="Busy nights.")
 @click.option("--quiet", type=click.IntRange(min=0), default=5, show_default=True, help="Nights without an event.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the first night of each kind."
 )
 @click.option("--faster", type=click.FloatRange(1, 100), default=1.0, help="Nights of 8 hours in so much less time.")
 @click.option("--scenario", "scenarios", multiple=True, help="A scenario, by name or file, instead; may be repeated.")
-@click.option("--fps", type=click.FloatRange(0.5, 30), default=2.0, show_default=True, help="Pictures a second.")
+@click.option(
+    "--fps", "rates", type=FrameRates(), default=(2.0,), help="Pictures a second, by default 2; several are compared."
+)
 @click.option("--pixels", is_flag=True, help="Draw every picture and run the model on it: for short scenarios.")
 @click.option("--model", type=_MODEL, help="ONNX detector for --pixels; default: the one made for these pictures.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes.")
 @click.option("--json", "json_file", type=OutputFile(), help="Write all figures to this file too.")
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, file_okay=False, exists=True, writable=True),
+    help="Folder for the outcome of each night; what is there is not played again. Not for other options.",
+)
 @with_settings("score")
 def command(
     settings: Settings,
@@ -60,33 +89,40 @@ def command(
     seed: int,
     faster: float,
     scenarios: tuple[str, ...],
-    fps: float,
+    rates: tuple[float, ...],
     pixels: bool,
     model: Path | None,
     jobs: int,
     json_file: Path | None,
+    keep: Path | None,
 ) -> None:
     """Play random nights or scenarios through the pipeline, faster than time, and compare what it tells with the truth.
 
     Rules and logic are those of the settings. An alert is right when its rule and severity were due by then; the delay
-    counts from that moment. At rest one picture a second is played, else --fps.
+    counts from that moment. While nothing moves but heads, one picture in two seconds is played, else --fps. Where
+    several rates are given, every picture of each is played, and what is told compared with what the first one tells.
     """
     if model and not pixels:
         raise click.UsageError("--model looks at drawn pictures: add --pixels, or leave it out")
     stories = [Night(find_scenario(name), ()) for name in scenarios] or _nights(nights, quiet, seed, faster)
-    tasks = [Task(story, fps, (model or DEMO_MODEL) if pixels else None) for story in stories]
+    looks = (model or DEMO_MODEL) if pixels else None
+    tasks = [Task(story, fps, len(rates) > 1, looks, keep) for story in stories for fps in rates]
     with click.progressbar(_played(tasks, settings, jobs), len(tasks), "Playing", file=sys.stderr) as bar:
         outcomes = list(bar)
-    told = report(outcomes, seed=seed, fps=fps)
+    told = report(outcomes[:: len(rates)], seed=seed, fps=rates[0])
+    if len(rates) > 1:
+        told["rates"] = [
+            differences(rate, outcomes[:: len(rates)], outcomes[i :: len(rates)]) for i, rate in enumerate(rates)
+        ]
     click.echo(table(told))
     if json_file is not None:
         json_file.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
-def _nights(eventful: int, quiet: int, seed: int, faster: float) -> list[Night]:
+def _nights(busy: int, quiet: int, seed: int, faster: float) -> list[Night]:
     habits = Habits().faster(faster)
     return [
-        *(night("eventful", seed + number, habits) for number in range(eventful)),
+        *(night("busy", seed + number, habits) for number in range(busy)),
         *(night("quiet", seed + number, habits) for number in range(quiet)),
     ]
 
@@ -122,7 +158,50 @@ def _player(settings: Settings) -> Callable[[Task], Outcome]:
 
         return Pixels(model, settings)
 
-    return lambda task: Rehearsal(settings, task.fps, detector(task.model)).play(task.night)
+    def play(task: Task) -> Outcome:
+        if task.file is not None and task.file.exists():
+            return msgspec.json.decode(task.file.read_bytes(), type=Outcome)
+        rest_fps = task.fps if task.every_picture else REST_FPS
+        outcome = Rehearsal(settings, task.fps, detector(task.model), rest_fps).play(task.night)
+        if task.file is not None:
+            whole = task.file.with_suffix(".part")
+            whole.write_bytes(msgspec.json.encode(outcome))
+            whole.replace(task.file)
+        return outcome
+
+    return play
+
+
+def differences(rate: float, firsts: Sequence[Outcome], others: Sequence[Outcome]) -> dict[str, Any]:
+    """How what is told at a rate differs from what the first rate tells of the same nights."""
+    apart_s: list[float] = []
+    only = []
+    for first, other in zip(firsts, others, strict=True):
+        left = list(other.told)
+        for one in first.told:
+            same = [two for two in left if (two.rule, two.severity) == (one.rule, one.severity)]
+            nearest = min(same, key=lambda two: abs(two.at - one.at), default=None)
+            if nearest is None:
+                only.append((first.name, one))
+            else:
+                left.remove(nearest)
+                apart_s.append(abs(nearest.at - one.at))
+        only += [(first.name, two) for two in left]
+    return {
+        "fps": rate,
+        "same": len(apart_s),
+        "different": [{"night": name, **asdict(one)} for name, one in only],
+        "within_one_picture": sum(seconds <= 1 / rate + 1e-6 for seconds in apart_s),
+        "apart_s": {
+            "p50": _quantile(apart_s, 0.5),
+            "p95": _quantile(apart_s, 0.95),
+            "most": max(apart_s, default=None),
+        },
+    }
+
+
+def _quantile(values: Sequence[float], share: float) -> float | None:
+    return float(np.quantile(values, share)) if values else None
 
 
 def report(outcomes: Sequence[Outcome], *, seed: int, fps: float) -> dict[str, Any]:
@@ -170,14 +249,30 @@ def table(told: dict[str, Any]) -> str:
         delay = one["delay_s"]
         lines.append(
             f"{name:<16}{one['due']:>6}{one['right']:>7}{one['missed']:>8}{one['wrong']:>7}"
-            f"{_number(one['precision'], 2):>11}{_number(one['recall'], 2):>8}"
+            f"{_number(one['precision'], 3):>11}{_number(one['recall'], 3):>8}"
             f"{_number(delay['p50'], 1):>8}{_number(delay['p95'], 1):>8}"
         )
     lines += [f"{night['name']}: {_fault(fault)}" for night in told["nights"] for fault in night["faults"]]
     quiet = sum(night["name"].startswith("quiet-") for night in told["nights"])
     if quiet:
         lines.append(f"Alerts in {quiet} quiet nights: {told['quiet_night_alerts']}")
+    if "rates" in told:
+        lines += _rates(told["rates"])
     return "\n".join(lines)
+
+
+def _rates(rates: Sequence[dict[str, Any]]) -> list[str]:
+    lines = [f"{'fps':<8}{'same':>6}{'different':>11}{'within a picture':>18}{'p50 s':>8}{'p95 s':>8}{'most s':>8}"]
+    for one in rates:
+        apart = " ".join(f"{_number(one['apart_s'][key], 2):>7}" for key in ("p50", "p95", "most"))
+        lines.append(
+            f"{one['fps']:<8g}{one['same']:>6}{len(one['different']):>11}{one['within_one_picture']:>18} {apart}"
+        )
+    for one in rates:
+        for other in one["different"]:
+            where = f"{other['night']} at {other['at']:.0f} s"
+            lines.append(f"at {one['fps']:g} fps told or not: {where}, {other['rule']} ({other['severity']})")
+    return lines
 
 
 def _fault(fault: dict[str, Any]) -> str:

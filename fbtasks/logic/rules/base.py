@@ -57,6 +57,10 @@ class Rule(BaseModel):
         600.0, ge=0, le=86_400, description="seconds after a clear in which only a higher severity is raised again"
     )
 
+    remind_every_s: Annotated[Annotated[float, Field(ge=60, le=86_400)] | None, BeforeValidator(_or_never)] = Field(
+        None, description="seconds of it after which an open alert is told again, until acknowledged; false: never"
+    )
+
     @property
     @abstractmethod
     def condition(self) -> str:
@@ -66,7 +70,8 @@ class Rule(BaseModel):
         """What this rule does with these settings, in one sentence for a groom."""
         times = [f"{duration(level.after_s)} ({level.severity})" for level in self.levels]
         hours = f", only at {' and '.join(self.active)}" if self.active else ""
-        return f"you are told when {self.condition} for {', '.join(times)}{hours}"
+        again = f", and again every {duration(self.remind_every_s)} until seen to" if self.remind_every_s else ""
+        return f"you are told when {self.condition} for {', '.join(times)}{hours}{again}"
 
     @property
     @abstractmethod

@@ -1,12 +1,13 @@
 """Where alerts are sent. One module per kind of sink."""
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
 
 from fbtasks.alert import Alert
 
 
 class Sink(Protocol):
-    """One place that every alert is told to."""
+    """One place that alerts are told to."""
 
     @property
     def name(self) -> str:
@@ -21,4 +22,16 @@ class Sink(Protocol):
 
         Raises:
             DeliveryFailed: it was not taken, and whether trying again can help.
+        """
+
+
+@runtime_checkable
+class Shows(Protocol):
+    """A sink that also shows what is the case now, whatever events it was told before."""
+
+    def show(self, open_alerts: Iterable[Alert]) -> None:
+        """Show these, the last alert of each open episode, and nothing else as open.
+
+        Raises:
+            DeliveryFailed: it could not be shown; called again within half a minute.
         """

@@ -9,10 +9,9 @@ from fbtasks.errors import DeliveryFailed
 class PubSub:
     """Publishes each alert as JSON. Delivered means that Redis took it; nobody need have listened."""
 
-    name = "pubsub"
-
-    def __init__(self, client: redis.Redis, channel: str, timeout_s: float) -> None:
+    def __init__(self, name: str, client: redis.Redis, channel: str, timeout_s: float) -> None:
         """`timeout_s` is that of the client's socket; the sink does not set it."""
+        self.name = name
         self._client = client
         self._channel = channel
         self.timeout_s = timeout_s

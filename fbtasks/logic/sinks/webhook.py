@@ -1,83 +1,107 @@
-"""The backend's webhook: one POST for each alert."""
+"""A backend's webhook: one POST for each alert."""
 
+import hashlib
+import hmac
 import ssl
 from base64 import b64encode
+from time import time
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 import urllib3
-from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
+from urllib3.exceptions import HTTPError, InvalidHeader, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as HTTPTimeout
 
 from fbtasks.alert import Alert
 from fbtasks.errors import ConfigError, DeliveryFailed
-from fbtasks.settings import WebhookSettings
 
-_NO_URL = "webhook.url cannot be posted to; write it like https://backend.example/alerts"
 _RETRYABLE = {408, 425, 429}
+MAX_RETRY_AFTER_S = 3600.0
+"""Nobody is left alone for longer, whatever they ask: a backend's clock may be wrong."""
 
 
 class Webhook:
-    """Posts each alert as JSON, with its id as `Idempotency-Key`.
+    """Posts each alert as JSON, with its id as `Idempotency-Key`, signed when there is a secret.
 
     Any 2xx is a success and the body is not read. Redirects are not followed, so that no token goes astray; proxies
     of the environment are not used; the server's certificate is checked against the system's authorities.
     """
 
-    name = "webhook"
-
-    def __init__(self, url: str, token: str | None, timeout_s: float) -> None:
+    def __init__(
+        self, name: str, url: str, *, timeout_s: float, token: str | None = None, secret: str | None = None
+    ) -> None:
         """`url` is http or https; a user and password in it are sent as Basic authorisation, `token` as Bearer.
 
         Raises:
             ConfigError: the URL cannot be posted to or has a user while there is a token too, or the token does not fit
                 into a header.
         """
-        self._url, credentials = _split_credentials(url)
+        self.name = name
+        try:
+            self._url, credentials = _split_credentials(url)
+        except ValueError:
+            raise ConfigError(
+                f"sinks.{name}.url cannot be posted to; write it like https://backend.example/alerts"
+            ) from None
         if token and credentials:
-            raise ConfigError("webhook.url has a user and webhook.token is set; only one of them can be sent")
+            raise ConfigError(f"sinks.{name}.url has a user and there is a token too; only one of them can be sent")
         if token and not (token.isascii() and token.isprintable()):
-            raise ConfigError("webhook.token has characters that no header can hold; is there a line break in it?")
+            raise ConfigError(
+                f"sinks.{name}.token has characters that no header can hold; is there a line break in it?"
+            )
         # No connection is kept for the next alert: that may be hours away, and a stale one looks like a failure.
         self._headers = {"Content-Type": "application/json", "User-Agent": "fbtasks", "Connection": "close"}
         if token or credentials:
             self._headers["Authorization"] = f"Bearer {token}" if token else f"Basic {credentials}"
+        self._secret = secret.encode() if secret else None
         self.timeout_s = timeout_s
         self._pool = urllib3.PoolManager(retries=False, timeout=urllib3.Timeout(total=timeout_s))
 
     def send(self, alert: Alert) -> None:
         """See `Sink.send`. The reason of a failure never holds a secret: it names no part of the URL or headers."""
+        body = alert.model_dump_json().encode()
+        headers = self._headers | {"Idempotency-Key": alert.id}
+        if self._secret is not None:
+            headers |= signed(body, self._secret, time())
         try:
             response = self._pool.request(
                 "POST",
                 self._url,
-                body=alert.model_dump_json().encode(),
-                headers=self._headers | {"Idempotency-Key": alert.id},
+                body=body,
+                headers=headers,
                 redirect=False,
                 preload_content=False,
             )
         except (HTTPError, OSError) as error:
             raise DeliveryFailed(_reason(error, self.timeout_s), retryable=True) from None
         response.close()
-        _check(response.status)
+        _check(response)
 
 
-def webhook_of(settings: WebhookSettings) -> Webhook | None:
-    """The webhook of the settings, None when they name none.
-
-    Raises:
-        ConfigError: as `Webhook` says.
-    """
-    if settings.url is None:
-        return None
-    token = settings.token.get_secret_value() if settings.token else None
-    return Webhook(settings.url.get_secret_value(), token, settings.timeout_s)
+def signed(body: bytes, secret: bytes, now: float) -> dict[str, str]:
+    """The headers that prove who sent `body`, and when (`now`, unix seconds): HMAC-SHA256 over both."""
+    timestamp = str(int(now))
+    digest = hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return {"Fbtasks-Timestamp": timestamp, "Fbtasks-Signature": f"v1={digest}"}
 
 
-def _check(status: int) -> None:
+def _check(response: urllib3.BaseHTTPResponse) -> None:
+    status = response.status
     if 200 <= status < 300:
         return
-    hint = "; redirects are not followed, set webhook.url to the final address" if 300 <= status < 400 else ""
-    raise DeliveryFailed(f"the backend answered {status}{hint}", retryable=status in _RETRYABLE or status >= 500)
+    hint = "; redirects are not followed, set the sink's url to the final address" if 300 <= status < 400 else ""
+    raise DeliveryFailed(
+        f"the backend answered {status}{hint}",
+        retryable=status in _RETRYABLE or status >= 500,
+        retry_after_s=_retry_after_s(response.headers.get("Retry-After")),
+    )
+
+
+def _retry_after_s(header: str | None) -> float:
+    """Seconds that a `Retry-After`, in seconds or a date, asks for; 0 where there is none that can be read."""
+    try:
+        return min(MAX_RETRY_AFTER_S, max(0.0, urllib3.Retry().parse_retry_after(header))) if header else 0.0
+    except (InvalidHeader, ValueError, OverflowError):
+        return 0.0
 
 
 def _reason(error: Exception, timeout_s: float) -> str:
@@ -103,14 +127,14 @@ def _system_reason(error: BaseException) -> str:
 
 
 def _split_credentials(url: str) -> tuple[str, str | None]:
-    """The URL without user and password, and these as Basic authorisation wants them."""
-    try:
-        parts = urlsplit(url)
-        whole = bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        raise ConfigError(_NO_URL) from None
-    if not whole or parts.scheme not in ("http", "https"):
-        raise ConfigError(_NO_URL)
+    """The URL without user and password, and these as Basic authorisation wants them.
+
+    Raises:
+        ValueError: it cannot be posted to.
+    """
+    parts = urlsplit(url)
+    if not parts.hostname or parts.port == 0 or parts.scheme not in ("http", "https"):
+        raise ValueError("no web address")
     if parts.username is None:
         return url, None
     pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

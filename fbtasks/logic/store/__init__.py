@@ -14,13 +14,28 @@ from typing import Any
 from sqlalchemy import Engine
 
 from fbtasks.alert import Alert
+from fbtasks.camera_history import CameraChange
+from fbtasks.logic.attention import Mute
 from fbtasks.logic.minutes import Minute
-from fbtasks.logic.store import deliveries, metrics, record
+from fbtasks.logic.sinks.route import Route
+from fbtasks.logic.store import camera_status, deliveries, desk, holding, metrics, mutes, record, storm
 from fbtasks.logic.store.deliveries import Backlog, Claim
+from fbtasks.logic.store.desk import AlertView, DeliveryView, Detail, EpisodeView, Wanted
 from fbtasks.logic.store.engine import make_engine
 from fbtasks.logic.store.transaction import read, write
 
-__all__ = ["Backlog", "Claim", "Store", "open_store"]
+__all__ = [
+    "AlertView",
+    "Backlog",
+    "Claim",
+    "DeliveryView",
+    "Detail",
+    "EpisodeView",
+    "Mute",
+    "Store",
+    "Wanted",
+    "open_store",
+]
 
 
 class Store:
@@ -48,14 +63,18 @@ class Store:
 
         upgrade(self._engine)
 
-    def record(self, alerts: Sequence[Alert], sinks: Sequence[str], now: float) -> int:
-        """Store the alerts that are new, each with one delivery per name in `sinks`; return how many were new.
+    def record(self, alerts: Sequence[Alert], routes: Sequence[Route], now: float, per_minute: int = 0) -> int:
+        """Store the alerts that are new, each with a delivery for every route it takes; return how many were new.
 
-        The alerts of one episode must come in their order, over calls too; those known already change nothing.
+        The alerts of one episode must come in their order, over calls too; those known already change nothing. What is
+        muted has its deliveries later, from `release`, or never; see `fbtasks.logic.attention`.
+
+        Args:
+            per_minute: new alerts that go on one by one in a minute; the others wait. 0: all go on.
         """
         if not alerts:
             return 0
-        return write(self._engine, lambda connection: record.record(connection, alerts, sinks, now))
+        return write(self._engine, lambda connection: record.record(connection, alerts, routes, now, per_minute))
 
     def open_episodes(self, camera_id: str) -> list[Alert]:
         """The last alert of each episode of the camera that is not cleared, longest open first."""
@@ -66,7 +85,10 @@ class Store:
         return read(self._engine, lambda connection: record.recent_alerts(connection, limit))
 
     def alerts_between(self, camera_id: str, since: float, until: float) -> list[Alert]:
-        """The camera's alerts of that capture time (unix seconds, `until` excluded), oldest first."""
+        """The camera's alerts of that capture time (unix seconds, `until` excluded), oldest first.
+
+        Without acknowledgements, which follow another clock.
+        """
         return read(self._engine, lambda connection: metrics.alerts_between(connection, camera_id, since, until))
 
     def record_minutes(self, over: Sequence[Minute]) -> None:
@@ -95,6 +117,19 @@ class Store:
         """
         return write(self._engine, lambda connection: metrics.forget_minutes(connection, before, limit))
 
+    def record_camera_changes(self, changes: Sequence[CameraChange]) -> None:
+        """Store the changes of cameras' statuses that are new; one that is known already changes nothing."""
+        if changes:
+            write(self._engine, lambda connection: camera_status.record_changes(connection, changes))
+
+    def camera_changes_between(self, camera_id: str, since: float, until: float) -> list[CameraChange]:
+        """What happened to the camera in that time (unix seconds, `until` excluded), oldest first."""
+        return read(self._engine, lambda connection: camera_status.changes_between(connection, camera_id, since, until))
+
+    def forget_camera_changes(self, before: float) -> int:
+        """Remove what happened to cameras before that time (unix seconds); return how many rows."""
+        return write(self._engine, lambda connection: camera_status.forget_changes(connection, before))
+
     def record_night(self, camera_id: str, night: str, report: dict[str, Any], now: float) -> None:
         """Store the report of a camera's night, named by the day on which it begins; one that is there stays."""
         write(self._engine, lambda connection: metrics.record_night(connection, camera_id, night, report, now))
@@ -103,9 +138,21 @@ class Store:
         """The reports of that night, by camera."""
         return read(self._engine, lambda connection: metrics.reported_nights(connection, night))
 
-    def due(self, now: float, limit: int) -> list[tuple[str, str]]:
-        """Episode id and sink of what `claim` would hand out at `now`, longest due first."""
-        return read(self._engine, lambda connection: deliveries.due(connection, now, limit))
+    def due(self, now: float, limit: int, sink: str | None = None) -> list[tuple[str, str]]:
+        """Episode id and sink of what `claim` would hand out at `now`, longest due first; of one sink or of all."""
+        return read(self._engine, lambda connection: deliveries.due(connection, now, limit, sink))
+
+    def due_sinks(self, now: float) -> list[str]:
+        """The sinks to which something is due at `now` (unix seconds)."""
+        return read(self._engine, lambda connection: deliveries.due_sinks(connection, now))
+
+    def settle_held(self, now: float) -> None:
+        """Decide on what was held back for its sink until `now` (unix seconds).
+
+        It is let go where its episode is still open and not acknowledged, else it is not sent at all.
+        """
+        if read(self._engine, lambda connection: deliveries.held_over(connection, now)):
+            write(self._engine, lambda connection: deliveries.settle_held(connection, now))
 
     def claim(self, episode_id: str, sink: str, now: float, lease_s: float) -> Claim | None:
         """Take the oldest open delivery of the episode to the sink, for `lease_s` seconds.
@@ -124,6 +171,70 @@ class Store:
         Changes nothing when the claim ran out and another try has begun since.
         """
         write(self._engine, lambda connection: deliveries.failed(connection, claim, reason, now, next_attempt_at))
+
+    def release(self, routes: Sequence[Route], now: float, per_minute: int) -> int:
+        """Let go what a mute or a storm held back until `now` (unix seconds), and sum up the storm.
+
+        Returns:
+            How many alerts have their deliveries now.
+        """
+        if read(self._engine, lambda connection: holding.is_waiting(connection) or storm.is_raging(connection)):
+            return write(self._engine, lambda connection: storm.release(connection, routes, now, per_minute))
+        return 0
+
+    def mute(self, new: Mute) -> Mute:
+        """Store the mute, whose number is given here; returns it as stored."""
+        return write(self._engine, lambda connection: mutes.mute(connection, new))
+
+    def unmute(self, camera_id: str | None, rule: str | None, now: float) -> list[Mute]:
+        """End at `now` (unix seconds) the mutes of that camera and rule, None: of any; returns those that it ended."""
+        return write(self._engine, lambda connection: mutes.unmute(connection, camera_id, rule, now))
+
+    def mutes(self, now: float) -> list[Mute]:
+        """The mutes that hold at `now` (unix seconds), the first to end first."""
+        return read(self._engine, lambda connection: mutes.active(connection, now))
+
+    def episodes(self, wanted: Wanted, limit: int) -> list[EpisodeView]:
+        """The episodes that are wanted: the open ones first, then by their last change, the newest first."""
+        return read(self._engine, lambda connection: desk.listed(connection, wanted, limit))
+
+    def untold_episodes(self, camera_id: str) -> set[str]:
+        """The camera's episodes that the sinks were not told of: muted, or waiting for room."""
+        return read(self._engine, lambda connection: desk.untold(connection, camera_id))
+
+    def episodes_begun_with(self, prefix: str) -> list[str]:
+        """Some of the identifiers of episodes that begin so, in order."""
+        return read(self._engine, lambda connection: desk.begun_with(connection, prefix))
+
+    def detail(self, episode_id: str) -> Detail:
+        """All that is known of an episode that is there."""
+        return read(self._engine, lambda connection: desk.detail(connection, episode_id))
+
+    def recorded_since(self, since: float, limit: int) -> list[AlertView]:
+        """The newest alerts that were stored then (unix seconds) or later, oldest first, without their deliveries."""
+        return read(self._engine, lambda connection: desk.followed(connection, since, limit))
+
+    def acknowledge(
+        self, episode_id: str, routes: Sequence[Route], now: float, *, by: str, note: str | None
+    ) -> Alert | None:
+        """Note that somebody has seen to an episode that is there, and tell the sinks; what it held back goes first.
+
+        Returns:
+            The alert that tells of it; None, and nothing has changed, when the episode is over or was acknowledged at
+            its present severity before.
+        """
+        return write(
+            self._engine,
+            lambda connection: desk.acknowledge(connection, episode_id, routes, now, by=by, note=note),
+        )
+
+    def dead_letters(self, episode_id: str | None = None) -> list[DeliveryView]:
+        """The deliveries that were given up, of one episode or of all, the longest ago first."""
+        return read(self._engine, lambda connection: desk.dead(connection, episode_id))
+
+    def retry(self, episode_id: str | None, now: float) -> int:
+        """Have deliveries that were given up tried anew from `now` on, of one episode or of all; returns how many."""
+        return write(self._engine, lambda connection: desk.retry(connection, episode_id, now))
 
     def backlog(self, now: float, dead_within_s: float = 86_400.0) -> Backlog:
         """What health looks at; `dead` counts the deliveries given up in the last `dead_within_s` seconds."""

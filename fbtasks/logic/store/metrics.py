@@ -20,7 +20,7 @@ def record_minutes(connection: Connection, over: Sequence[Minute]) -> None:
     rows = [_row(minute, *entry) for minute in over for entry in minute.accounts.items()]
     rows.sort(key=lambda row: (row["camera_id"], row["track_id"], row["minute"]))
     if rows:
-        connection.execute(_insert_new(connection, minutes), rows)
+        connection.execute(insert_new(connection, minutes), rows)
 
 
 def minutes_between(
@@ -47,7 +47,7 @@ def watched_cameras(connection: Connection, since: float, until: float) -> list[
 def alerts_between(connection: Connection, camera_id: str, since: float, until: float) -> list[Alert]:
     """See `Store.alerts_between`."""
     columns = alerts.c
-    within = (columns.at >= since) & (columns.at < until)
+    within = (columns.at >= since) & (columns.at < until) & (columns.event != "acknowledged")
     query = select(columns.payload).where(columns.camera_id == camera_id, within).order_by(columns.at, columns.number)
     return [Alert.model_validate(payload) for payload in connection.scalars(query)]
 
@@ -66,7 +66,7 @@ def forget_minutes(connection: Connection, before: float, limit: int) -> int:
 def record_night(connection: Connection, camera_id: str, night: str, report: dict[str, Any], now: float) -> None:
     """See `Store.record_night`."""
     row = {"camera_id": camera_id, "night": night, "report": report, "written_at": now}
-    connection.execute(_insert_new(connection, nights), [row])
+    connection.execute(insert_new(connection, nights), [row])
 
 
 def reported_nights(connection: Connection, night: str) -> dict[str, dict[str, Any]]:
@@ -75,7 +75,7 @@ def reported_nights(connection: Connection, night: str) -> dict[str, dict[str, A
     return {row.camera_id: row.report for row in rows}
 
 
-def _insert_new(connection: Connection, table: Table) -> Insert:
+def insert_new(connection: Connection, table: Table) -> Insert:
     """Insert rows; one whose key is there already changes nothing."""
     if connection.dialect.name == "mysql":
         statement = mysql.insert(table)

@@ -8,20 +8,26 @@ from sqlalchemy import Connection, Insert, insert, select, update
 from sqlalchemy.dialects import mysql, postgresql, sqlite
 
 from fbtasks.alert import Alert
+from fbtasks.logic.sinks.route import Route
+from fbtasks.logic.store import deliveries, holding
 from fbtasks.logic.store.schema import alerts as alerts_table
-from fbtasks.logic.store.schema import deliveries, episodes
+from fbtasks.logic.store.schema import episodes, stored_number
 
 
-def record(connection: Connection, alerts: Sequence[Alert], sinks: Sequence[str], now: float) -> int:
+def record(
+    connection: Connection, alerts: Sequence[Alert], routes: Sequence[Route], now: float, per_minute: int
+) -> int:
     """See `Store.record`. Two calls with an alert in common run one after the other, held apart by its episode."""
     firsts = {str(alert.episode_id): alert for alert in reversed(alerts)}
     # In the order of their ids, as everybody does it: two calls never wait for each other in a circle.
     connection.execute(_insert_or_lock(connection), [_new_episode(firsts[key]) for key in sorted(firsts)])
     fresh = _unknown(connection, alerts)
     if fresh:
-        connection.execute(insert(alerts_table), [_alert_row(alert, now) for alert in fresh])
+        settled = holding.settle(connection, fresh, now, per_minute)
+        rows = [_alert_row(alert, now) | {"kept": settled.kept.get(alert.id)} for alert in fresh]
+        connection.execute(insert(alerts_table), rows)
         _advance_episodes(connection, fresh)
-        _insert_deliveries(connection, fresh, sinks, now)
+        deliveries.schedule(connection, settled.onward, routes, now)
     return len(fresh)
 
 
@@ -78,7 +84,7 @@ def _alert_row(alert: Alert, now: float) -> dict[str, Any]:
     return {
         "id": alert.id,
         "episode_id": str(alert.episode_id),
-        "number": alert.number,
+        "number": stored_number(alert),
         "event": alert.event,
         "camera_id": alert.camera_id,
         "rule": alert.rule,
@@ -91,8 +97,11 @@ def _alert_row(alert: Alert, now: float) -> dict[str, Any]:
 
 
 def _advance_episodes(connection: Connection, fresh: Iterable[Alert]) -> None:
-    """Let each episode say what its newest alert says."""
-    for alert in {alert.episode_id: alert for alert in fresh}.values():
+    """Let each episode say what its newest alerts say."""
+    for alert in fresh:
+        if alert.event in {"acknowledged", "escalated"}:
+            _acknowledge(connection, alert)
+    for alert in {alert.episode_id: alert for alert in fresh if alert.event != "acknowledged"}.values():
         cleared = alert.event == "cleared"
         connection.execute(
             update(episodes)
@@ -107,19 +116,16 @@ def _advance_episodes(connection: Connection, fresh: Iterable[Alert]) -> None:
         )
 
 
-def _insert_deliveries(connection: Connection, fresh: Iterable[Alert], sinks: Sequence[str], now: float) -> None:
-    rows = [
-        {
-            "alert_id": alert.id,
-            "sink": sink,
-            "episode_id": str(alert.episode_id),
-            "number": alert.number,
-            "state": "pending",
-            "attempts": 0,
-            "due_at": now,
-        }
-        for alert in fresh
-        for sink in dict.fromkeys(sinks)
-    ]
-    if rows:
-        connection.execute(insert(deliveries), rows)
+def _acknowledge(connection: Connection, alert: Alert) -> None:
+    """Note who has seen to the episode; a rise in severity has been seen by nobody yet."""
+    seen = alert.event == "acknowledged"
+    by, note = alert.evidence.get("by"), alert.evidence.get("note")
+    connection.execute(
+        update(episodes)
+        .where(episodes.c.id == str(alert.episode_id))
+        .values(
+            acknowledged_at=alert.at if seen else None,
+            acknowledged_by=by if seen else None,
+            note=note if seen else None,
+        )
+    )

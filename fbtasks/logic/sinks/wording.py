@@ -1,0 +1,25 @@
+"""An alert in the words of a message on somebody's telephone."""
+
+from fbtasks.alert import SITE, Alert, Event
+from fbtasks.logic.localtime import Zone, clock_text
+
+WORDS: dict[Event, str] = {
+    "raised": "ALERT",
+    "updated": "STILL",
+    "escalated": "WORSE",
+    "acknowledged": "SEEN TO",
+    "cleared": "over",
+}
+
+
+def title(alert: Alert, horse: str = "") -> str:
+    """One line: what kind of news it is, how bad, and where."""
+    where = "stable" if alert.camera_id == SITE else alert.camera_id
+    whose = f"{horse} ({where})" if horse else where
+    severity = "" if alert.event in {"acknowledged", "cleared"} else f" ({alert.severity})"
+    return f"{WORDS[alert.event]}{severity}: {whose}"
+
+
+def text(alert: Alert, zone: Zone) -> str:
+    """The sentence of the alert, and the time of day that it is about."""
+    return f"{alert.message}\n{clock_text(alert.at, alert.at, zone)}"
