@@ -9,7 +9,8 @@ a gap between pictures) pauses it: it counts neither for the condition nor for i
 complete nor end a lying timer.
 
 **An animal that is lost** leaves its episodes behind, paused. The next animal that comes into view takes them over: in
-a stall with one horse that is the same horse. One that was in view together with the lost one does not. When the camera
+a stall with one horse that is the same horse; of several that may be it, the one nearest to where it was seen last. One
+that was in view together with the lost one does not. When the camera
 watches for `lost_clear_after_s` without that happening, an open alert is cleared, saying so; the time it had added up
 stays behind as a pending episode. A horse that lies where the model cannot see it is thus not timed from nothing when
 it is seen again, and one that had left comes back on its feet, which ends the timer.
@@ -21,6 +22,7 @@ A rule about the camera as a whole has one episode at a time, which is never los
 rules are asked; the others stand still.
 """
 
+from math import dist
 from typing import Any
 
 import msgspec
@@ -28,6 +30,7 @@ import msgspec
 from fbtasks.alert import SEVERITIES, Alert, Event, Severity, alert_id, episode_id
 from fbtasks.logic.localtime import Zone, within
 from fbtasks.logic.moment import SEEN_AS
+from fbtasks.logic.motion import Corners
 from fbtasks.logic.rules import Rule
 from fbtasks.logic.rules.base import CameraRule, Evidence, TrackRule
 from fbtasks.logic.scene import Judged, Scene
@@ -56,6 +59,7 @@ class Episode(msgspec.Struct):
         over_s: seconds in which it was seen not to, since it last held.
         unseen_s: seconds of watching since the animal was lost.
         seen_at: when the holder was last seen.
+        place: its box then, source pixels; None while that is not known.
         severity: of the last alert; None while pending.
         number: of the next alert.
         told_s: what `held_s` was at the last alert.
@@ -69,9 +73,14 @@ class Episode(msgspec.Struct):
     over_s: float = 0.0
     unseen_s: float = 0.0
     seen_at: float = 0.0
+    place: Corners | None = None
     severity: Severity | None = None
     number: int = 0
     told_s: float = 0.0
+
+    def note(self, view: Judged) -> None:
+        """Its holder is seen like this."""
+        self.seen_at, self.place = view.track.last_seen_at, view.track.sighting.xyxy
 
 
 class Cleared(msgspec.Struct):
@@ -169,7 +178,7 @@ class Episodes:
         if isinstance(rule, CameraRule):
             episode.holder = WHOLE
         elif episode.holder in seen:
-            episode.seen_at = seen[episode.holder].track.last_seen_at
+            episode.note(seen[episode.holder])
         else:
             episode.holder = None
             self._hand_on(book, episode, seen)
@@ -178,13 +187,16 @@ class Episodes:
         heir = self._heir(book, orphan, mine)
         if heir is not None:
             orphan.holder, orphan.unseen_s = heir.track.id, 0.0
-            orphan.seen_at = heir.track.last_seen_at
+            orphan.note(heir)
 
     def _heir(self, book: Book, orphan: Episode, mine: dict[int, Judged]) -> Judged | None:
-        """The oldest track that may be the lost animal; a pending episode of its own gives way to the orphan."""
+        """The track nearest to where the lost animal was that may be it, or the oldest one.
+
+        A pending episode of its own gives way to the orphan.
+        """
         own = {other.holder: other for other in book.episodes if other.rule == orphan.rule and other.holder is not None}
-        for track_id, view in mine.items():
-            other = own.get(track_id)
+        for view in _nearest_first(orphan.place, mine):
+            other = own.get(view.track.id)
             if not _may_be(orphan, view):
                 continue
             if other is None:
@@ -253,6 +265,7 @@ class Episodes:
         evidence: Evidence = {"reason": "no longer seen", "unseen_s": episode.unseen_s}
         cleared = self._clear(book, episode, rule.lost_message(self._camera_id), evidence, now)
         remainder = Episode(rule.name, episode.track_id, now, None, held_s=episode.held_s, seen_at=episode.seen_at)
+        remainder.place = episode.place
         book.episodes.append(remainder)
         return cleared
 
@@ -322,7 +335,9 @@ def _event(rule: Rule, episode: Episode, due: Severity | None) -> Event | None:
 def _first(book: Book, rule: Rule, holder: int, one: Any, now: float) -> Episode:
     """The episode of a condition that is first judged to hold at `now`."""
     if isinstance(rule, TrackRule):
-        return Episode(rule.name, holder, now, holder, seen_at=one.track.last_seen_at)
+        episode = Episode(rule.name, holder, now, holder)
+        episode.note(one)
+        return episode
     began_at = rule.began_at(one) if isinstance(rule, CameraRule) else now
     held_s = now - began_at
     # Not before the last clear: an identifier is made of the start, and would else be that of an episode that is over.
@@ -345,6 +360,14 @@ def _follow_cleared(book: Book, rule: Rule, seen: Seen, now: float) -> None:
             )
         if last.holder is not None:
             last.seen_at = seen[last.holder].track.last_seen_at
+
+
+def _nearest_first(place: Corners | None, mine: dict[int, Judged]) -> list[Judged]:
+    """The tracks in the order of how far their middles are from that of `place`; as they come when it is not known."""
+    if place is None:
+        return list(mine.values())
+    x, y = (place[0] + place[2]) / 2, (place[1] + place[3]) / 2
+    return sorted(mine.values(), key=lambda view: dist(view.track.sighting.centre, (x, y)))
 
 
 def _may_be(lost: Episode | Cleared, view: Judged) -> bool:

@@ -29,6 +29,16 @@ def at_moment(alert: Alert, result: Result, boxes: Mapping[int, Corners]) -> Ale
     return alert.model_copy(update={"evidence": alert.evidence | facts})
 
 
+def place_in(alert: Alert) -> Corners | None:
+    """Where the animal was, as `at_moment` noted it; None when it did not."""
+    left, top, right, bottom = [
+        side if isinstance(side := alert.evidence.get(name), int | float) else None for name in BOX
+    ]
+    if left is None or top is None or right is None or bottom is None:
+        return None
+    return left, top, right, bottom
+
+
 def decided(alert: Alert, at: float) -> Alert:
     """The alert with its last stage, when its commit was made at `at` (unix seconds of Redis)."""
     before = [alert.evidence.get(stage) for stage in STAGES]

@@ -8,6 +8,7 @@ from fbtasks.logic.activity import Activity, History
 from fbtasks.logic.baseline import Baseline
 from fbtasks.logic.episodes import Book, Episode
 from fbtasks.logic.minutes import Ledger
+from fbtasks.logic.moment import place_in
 from fbtasks.logic.scene import Blindness
 from fbtasks.logic.smoother import Window
 from fbtasks.logic.tracker import Tracks
@@ -135,6 +136,7 @@ def _reopened(alert: Alert) -> Episode:
         holder=None,
         held_s=held_s,
         seen_at=alert.at,
+        place=place_in(alert),
         severity=alert.severity,
         number=alert.number + 1,
         told_s=held_s,

@@ -12,6 +12,7 @@ once, and one that stands would be taken for the one that had lain for an hour.
 """
 
 from dataclasses import dataclass
+from math import dist
 from typing import Literal, NamedTuple
 
 import msgspec
@@ -35,6 +36,9 @@ TWIN_SHARE = 0.8
 INSIDE_SHARE, INSIDE_TIMES = 0.7, 4.0
 """A track that began so far inside another's box must be seen for so many times longer to count: mostly it is a part of
 the same animal, for a second; sometimes it is a foal."""
+REACH_PER_S = 4.0
+"""Body lengths per second that no horse moves faster than before a camera: a gallop is 10 to 15 m/s, a body 2.4 m long,
+and it mostly runs across the picture only for a moment; what is further away is another animal."""
 MOST_TRACKS = 64
 """No camera watches more; a stream of false boxes must not grow the state."""
 
@@ -77,6 +81,8 @@ class Track(msgspec.Struct, array_like=True):
         confirmed: seen long enough to be believed.
         inside: it began inside the box of another one.
         watched_s: of `Tracks` when it was last seen.
+        instead_of: the only track that was missing when this one began, within its reach, and was never seen beside it
+            since; else 0. A horse that bolts and turns may be missed by its own track, and be found by either in turn.
     """
 
     id: int
@@ -87,6 +93,7 @@ class Track(msgspec.Struct, array_like=True):
     confirmed: bool = False
     inside: bool = False
     watched_s: float = 0.0
+    instead_of: int = 0
 
     @property
     def kind(self) -> Kind:
@@ -148,6 +155,7 @@ class Tracker:
             if mine:
                 self._match(tracks, mine, kind, now)
         tracks.alive = [track for track in tracks.alive if self._believed(track, now)]
+        _unite(tracks, now)
         for track in tracks.alive:
             if track.last_seen_at == now:
                 track.watched_s = tracks.watched_s
@@ -163,9 +171,14 @@ class Tracker:
             turned, choosing, strong = _pair(choosing, strong, WORST_FIT, turns=True)
             for match in sure + unsure + turned:
                 self._see(match, choosing, now)
-        seen = [one.track for one in expected if one.track.confirmed and one.track.last_seen_at == now]
+        believed = [one for one in expected if one.track.confirmed]
+        seen = [one.track for one in believed if one.track.last_seen_at == now]
+        missing = [one for one in believed if one.track.last_seen_at != now]
         for sighting in strong[: max(0, MOST_TRACKS - len(tracks.alive))]:
-            tracks.alive.append(self._new(tracks.next_id, sighting, seen, now))
+            track = self._new(tracks.next_id, sighting, seen, now)
+            if len(missing) == 1 and _is_in_reach(missing[0], sighting):
+                track.instead_of = missing[0].track.id
+            tracks.alive.append(track)
             tracks.next_id += 1
 
     def _see(self, match: _Match, unseen: list[_Expected], now: float) -> None:
@@ -188,6 +201,24 @@ class Tracker:
 
     def _believed(self, track: Track, now: float) -> bool:
         return track.confirmed or now - track.last_seen_at <= self.confirm_s
+
+
+def _unite(tracks: Tracks, now: float) -> None:
+    """Give a track that counts by now the number of the one instead of which it began."""
+    by_id = {track.id: track for track in tracks.alive}
+    for track in [track for track in tracks.alive if track.instead_of]:
+        first = by_id.get(track.instead_of)
+        if first is None or first.last_seen_at == track.last_seen_at == now:
+            track.instead_of = 0
+        elif track.confirmed:
+            first.sighting, first.motion, first.last_seen_at = track.sighting, track.motion, track.last_seen_at
+            tracks.alive.remove(track)
+
+
+def _is_in_reach(missing: _Expected, box: Sighting) -> bool:
+    """Whether the animal can have run there since it was last seen."""
+    was = missing.track.sighting
+    return dist(was.centre, box.centre) <= max(was.size) * (1 + REACH_PER_S * missing.elapsed)
 
 
 def _expected(track: Track, now: float) -> _Expected:

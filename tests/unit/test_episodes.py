@@ -5,6 +5,7 @@ import pytest
 
 from fbtasks.alert import Alert
 from fbtasks.logic.episodes import Book, Episodes
+from fbtasks.logic.moment import BOX
 from fbtasks.logic.rules import Rule
 from fbtasks.logic.rules.camera_blind import CameraBlind
 from fbtasks.logic.rules.lying import Lying
@@ -34,6 +35,7 @@ class Stall:
     dark: Blindness | None = None
     hidden: dict[int, float] = field(default_factory=dict)
     """Tracks in `views` that are not seen, only not given up yet: when they were last seen."""
+    places: dict[int, Sighting] = field(default_factory=dict)
 
     def watch(self, seconds: float, views: dict[int, PostureName], step: float = 1.0) -> list[str]:
         """Let `seconds` pass; what happened, as `event severity`."""
@@ -66,7 +68,8 @@ class Stall:
 
     def _judged(self, track_id: int, posture: PostureName) -> Judged:
         since = self.since.setdefault(track_id, self.now)
-        track = Track(track_id, HORSE, since, self.hidden.get(track_id, self.now), confirmed=True)
+        seen = self.places.get(track_id, HORSE)
+        track = Track(track_id, seen, since, self.hidden.get(track_id, self.now), confirmed=True)
         return Judged(track, Reading(posture, None, 1.0, None, None))
 
 
@@ -89,6 +92,17 @@ def test_alerts_of_one_episode_belong_together_and_differ() -> None:
     assert stall.alerts[0].message == "Horse in box-3 has been lying for 10 seconds"
     assert stall.alerts[0].evidence["held_s"] == pytest.approx(10)
     assert stall.alerts[-1].message == "Horse in box-3 is standing again after lying for 39 seconds"
+
+
+def test_an_alert_whose_state_was_lost_finds_the_horse_that_is_where_it_was() -> None:
+    left, right = HORSE, Sighting((500.0, 0.0, 600.0, 100.0), 0.9, "animal", "horse")
+    stall = Stall(places={1: left, 2: right})
+    assert stall.watch(12, {1: "standing", 2: "lying"}) == ["raised info"]
+    box = dict(zip(BOX, right.xyxy, strict=True))
+    told = stall.alerts[-1].model_copy(update={"evidence": stall.alerts[-1].evidence | box})
+    book = state_from_open_episodes("box-3", [told]).book
+    again = Stall(now=stall.now, book=book, places={1: left, 2: right})
+    assert again.watch(15, {1: "standing", 2: "lying"}) == ["escalated warning"]
 
 
 class Broken(Lying):

@@ -288,3 +288,35 @@ def test_a_horse_that_bolts_keeps_its_id_where_it_turns() -> None:
     tracks = Tracks()
     seen = [run(tracks, [Sighting(xyxy, 0.9, "animal", "horse")], index / 5) for index, xyxy in enumerate(way)]
     assert seen == [[1]] * len(way)
+
+
+def test_a_horse_that_bolts_and_turns_at_two_pictures_a_second_stays_one() -> None:
+    """Its own track misses it when it turns, and another begins; neither is ever seen beside the other."""
+    tracks = Tracks()
+    at = 0.0
+    for _ in range(10):
+        at += 0.5
+        run(tracks, [box(100)], at)
+    for x in (700, 150, 720, 120, 700, 160):
+        at += 0.5
+        run(tracks, [box(x)], at)
+    assert [track.id for track in tracks.alive if track.confirmed] == [1]
+
+
+def test_a_horse_that_comes_while_another_is_hidden_is_another_once_both_are_seen() -> None:
+    tracks = Tracks()
+    for index in range(20):
+        run(tracks, [box(100)], index / 5)
+    run(tracks, [box(600)], 4.0)
+    run(tracks, [box(100), box(600)], 4.2)
+    for index in range(22, 30):
+        assert run(tracks, [box(100), box(600)], index / 5) == [1, 2]
+
+
+def test_who_is_too_far_away_to_have_run_there_is_another() -> None:
+    tracks = Tracks()
+    for index in range(20):
+        run(tracks, [box(100)], index / 5)
+    for index in range(20, 28):
+        run(tracks, [box(1600)], index / 5)
+    assert sorted(track.id for track in tracks.alive) == [1, 2]
