@@ -4,6 +4,7 @@ JSON only, no result backend: tasks hand on through Redis and the store, never t
 `--without-gossip --without-mingle`; workers need nothing of each other, and both slow the return after a Redis restart.
 """
 
+import atexit
 import logging
 import os
 import sys
@@ -13,12 +14,18 @@ from typing import Any
 
 from celery import Celery
 from celery.app.trace import LOG_SUCCESS
-from celery.signals import after_task_publish, beat_init, before_task_publish, setup_logging
+from celery.signals import (
+    after_task_publish,
+    beat_init,
+    before_task_publish,
+    setup_logging,
+    worker_process_shutdown,
+)
 
 from fbtasks import logs
 from fbtasks.errors import ConfigError
 from fbtasks.flower import flower_environment
-from fbtasks.health import HealthBoard, report_of
+from fbtasks.health import HealthBoard, Role, report_of
 from fbtasks.keys import Keys
 from fbtasks.settings import Settings, load_settings
 from fbtasks.transport import REDIS_AWAY, connect
@@ -42,6 +49,8 @@ REPORT_EVERY_S = 300.0
 """How long after the night its report comes at most, beyond the two minutes that it waits for the last figures."""
 SHOW_EVERY_S = 30.0
 """How soon what a sink shows is right again; Home Assistant doubts it after four times as long."""
+LONGEST_TASK_S = 600.0
+"""No task works for so long; one that hangs is killed, for it holds a process of the worker."""
 SENT_AT = "sent_at"
 """Header of every task: when it was sent, unix seconds."""
 WAKE_UP_EXPIRES_S = 30.0
@@ -72,6 +81,7 @@ def make_app(settings: Settings) -> Celery:
         accept_content=["json"],
         task_ignore_result=True,
         task_store_errors_even_if_ignored=False,
+        task_time_limit=LONGEST_TASK_S,
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
         task_send_sent_event=True,
@@ -123,7 +133,7 @@ def _stamp(headers: dict[str, Any], **_: Any) -> None:
 @beat_init.connect
 def _report_beat(**_: Any) -> None:
     """Beat tells the health board of each task that it has sent: that, and not that it lives, is its progress."""
-    board = HealthBoard(connect(settings.state_url, settings.redis.timeout_s), Keys(settings.redis.prefix))
+    board = _board()
 
     def tell(**_: Any) -> None:
         now = time()
@@ -131,6 +141,22 @@ def _report_beat(**_: Any) -> None:
             board.write(report_of("beat", now=now, progress_at=now))
 
     after_task_publish.connect(tell, weak=False)
+    atexit.register(_leave_board, "beat")
+
+
+@worker_process_shutdown.connect
+def _leave_as_logic(**_: Any) -> None:
+    _leave_board("logic")
+
+
+def _leave_board(role: Role) -> None:
+    """This process ends in order: it is not to be shown as one that fell silent."""
+    with suppress(*REDIS_AWAY):
+        _board().remove(report_of(role, now=time(), progress_at=None))
+
+
+def _board() -> HealthBoard:
+    return HealthBoard(connect(settings.state_url, settings.redis.timeout_s), Keys(settings.redis.prefix))
 
 
 @setup_logging.connect

@@ -32,6 +32,8 @@ STUCK_S = 30.0
 """An outbox whose first entry has waited longer is stuck: a drain takes seconds, and beat starts one every two."""
 UNDELIVERED_S = 600.0
 """A delivery that has failed for longer does not come through by itself; shorter outages of a backend are usual."""
+CONNECTING = "connecting"
+"""State of a camera whose first connection is being made."""
 PREPARING = "preparing"
 """The fact `state` of a GPU worker that opens its model."""
 PREPARING_S = 900.0
@@ -241,7 +243,7 @@ def _roles(reports: Sequence[Report], depths: Depths, has_cameras: bool, look: L
         found["logic"] = Finding("unknown", "logic", text)
     found["logic"] = _logic(found["logic"], depths, look)
     watchers = by_role["watch"]
-    return [*found.values(), *([_role("watch", watchers, None, look, is_new=False)] if watchers else [])]
+    return [*found.values(), *([_role("watch", watchers, None, look, is_new=is_new)] if watchers else [])]
 
 
 def _latest(times: Iterable[float | None]) -> float | None:
@@ -262,12 +264,9 @@ def _role(
     live = [report for report in mine if not look.is_stale(report.at)]
     if not live and not is_expected:
         return Finding("ok", role, "not running, and no camera needs it")
-    if not mine:
-        return Finding("ok", role, "not seen yet, the site has just started") if is_new else _never(role)
     if not live:
-        last = max(report.at for report in mine)
-        return Finding("critical", role, f"last heard of {look.now - last:.0f} s ago", since=last)
-    facts = " ".join(f"{name}={value}" for name, value in live[0].facts.items())
+        return _absent(role, mine, look, is_new=is_new)
+    facts = " ".join(f"{name}={_plain(value)}" for name, value in live[0].facts.items())
     progress = _latest(report.progress_at for report in mine)
     if progress is None:
         return _idle(role, mine, due_at, look, facts)
@@ -277,8 +276,19 @@ def _role(
     return Finding("ok", role, text)
 
 
-def _never(role: Role) -> Finding:
-    return Finding("critical", role, "never seen")
+def _absent(role: Role, old: Sequence[Report], look: Look, *, is_new: bool) -> Finding:
+    """A role that no process has; what is left of a site that was stopped says nothing of the one that starts."""
+    if is_new:
+        return Finding("ok", role, "not seen yet, the site has just started")
+    if not old:
+        return Finding("critical", role, "never seen")
+    last = max(report.at for report in old)
+    return Finding("critical", role, f"last heard of {look.now - last:.0f} s ago", since=last)
+
+
+def _plain(value: str | float) -> str:
+    """A whole number without the `.0` that it has from JSON."""
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _idle(role: Role, mine: Sequence[Report], due_at: float | None, look: Look, facts: str) -> Finding:
@@ -312,6 +322,8 @@ def _camera(camera: str, reports: Sequence[Report], look: Look) -> Finding:
         return Finding("critical", subject, "no producer reads it")
     seen = max(told, key=lambda report: report.last_frame_at or 0.0)
     if seen.last_frame_at is None:
+        if seen.state == CONNECTING and not look.is_stale(seen.since):
+            return Finding("ok", subject, "connecting, no frame yet")
         return Finding("critical", subject, f"{seen.state}, no frame yet {seen.reason}".rstrip(), since=seen.since)
     text = f"{seen.state}, last frame {look.ago(seen.last_frame_at)} {seen.reason or seen.blind}".rstrip()
     stale = look.now - seen.last_frame_at > look.stale_after_s or bool(seen.blind)

@@ -17,6 +17,8 @@ import msgspec
 from fbtasks.redaction import redact
 
 Format = Literal["pretty", "json"]
+TOO_FRANK = ("apprise", "urllib3")
+"""Libraries whose DEBUG shows addresses with their paths, where hooks keep their key."""
 _ABOUT = re.compile(r"camera (?P<camera>[A-Za-z0-9_.-]{1,64})(?:, frame (?P<seq>\d+))?: ")
 
 
@@ -69,3 +71,6 @@ def configure(role: str, level: str, shape: Format = "pretty") -> None:
     pretty = RedactingFormatter(f"%(asctime)s %(levelname)-7s {role} %(message)s")
     handler.setFormatter(JsonFormatter(role) if shape == "json" else pretty)
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    if level == "DEBUG":
+        for library in TOO_FRANK:
+            logging.getLogger(library).setLevel(logging.INFO)

@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from fbtasks.alert import SITE, Alert
+from fbtasks.alert import Alert
 from fbtasks.logic.attention import Mute
 from fbtasks.logic.localtime import Zone, clock_text
 from fbtasks.logic.rules.base import duration
-from fbtasks.logic.sinks.wording import WORDS
+from fbtasks.logic.sinks.wording import news, place
 from fbtasks.logic.store import AlertView, DeliveryView, Detail, EpisodeView
 
 SHORT_ID = 8
@@ -23,8 +23,7 @@ def line(at: float, where: str, what: str, message: str, zone: Zone = None) -> s
 
 def alert_line(alert: Alert, zone: Zone = None) -> str:
     """An alert, with the kind of news that it is."""
-    severity = "" if alert.event in {"acknowledged", "cleared"} else f" ({alert.severity})"
-    return line(alert.at, _where(alert.camera_id), WORDS[alert.event] + severity, alert.message, zone)
+    return line(alert.at, place(alert.camera_id), news(alert), alert.message, zone)
 
 
 def view_line(view: AlertView, zone: Zone) -> str:
@@ -40,10 +39,6 @@ def _state(episode: EpisodeView) -> str:
     return "seen to" if episode.state == "acknowledged" else "open"
 
 
-def _where(camera_id: str) -> str:
-    return "stable" if camera_id == SITE else camera_id
-
-
 def table(found: Sequence[EpisodeView], now: float, zone: Zone) -> Iterator[str]:
     """The episodes at `now` (unix seconds), a line each, in columns."""
     rows = [
@@ -52,7 +47,7 @@ def table(found: Sequence[EpisodeView], now: float, zone: Zone) -> Iterator[str]
             clock_text(episode.raised_at, now, zone),
             _state(episode),
             episode.severity,
-            _where(episode.camera_id),
+            place(episode.camera_id),
             episode.rule,
             episode.message,
         )
@@ -69,7 +64,7 @@ def told(found: Detail, now: float, zone: Zone) -> Iterator[str]:
     episode = found.episode
     yield f"{episode.message}"
     yield f"  id          {episode.id}"
-    yield f"  camera      {_where(episode.camera_id)}, rule {episode.rule}, {episode.severity}"
+    yield f"  camera      {place(episode.camera_id)}, rule {episode.rule}, {episode.severity}"
     yield f"  state       {_state(episode)}"
     yield f"  began       {clock_text(episode.started_at, now, zone)}"
     yield f"  raised      {clock_text(episode.raised_at, now, zone)}"
@@ -109,7 +104,7 @@ def delivery_words(one: DeliveryView, now: float, zone: Zone) -> str:
 def scope(one: Mute) -> str:
     """Which alerts a mute is about."""
     which = f"{one.rule} alerts" if one.rule is not None else "alerts"
-    return f"{which} of {'all cameras' if one.camera_id is None else _where(one.camera_id)}"
+    return f"{which} of {'all cameras' if one.camera_id is None else place(one.camera_id)}"
 
 
 def mute_words(one: Mute, now: float, zone: Zone) -> str:

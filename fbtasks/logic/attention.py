@@ -104,18 +104,21 @@ class Held(msgspec.Struct, frozen=True):
     severity: Severity
 
 
-def summary(held: Sequence[Held], began_at: float, now: float, number: int) -> Alert:
+def summary(held: Sequence[Held], began_at: float, now: float, number: int, before: Severity | None = None) -> Alert:
     """The alert that tells of those held back since the last summary.
 
     Args:
         held: at least one.
         began_at: when the storm's first was held back, unix seconds; part of the identifier.
         number: of the storm's alerts so far.
+        before: severity of the last of them. A graver one is told even where somebody has acknowledged the storm.
     """
     more = "1 more alert" if len(held) == 1 else f"{len(held)} more alerts"
+    severity = max((one.severity for one in held), key=SEVERITIES.index)
+    is_graver = before is not None and SEVERITIES.index(severity) > SEVERITIES.index(before)
     return _storm_alert(
-        event="updated" if number else "raised",
-        severity=max((one.severity for one in held), key=SEVERITIES.index),
+        event="escalated" if is_graver else "updated" if number else "raised",
+        severity=severity,
         began_at=began_at,
         now=now,
         number=number,

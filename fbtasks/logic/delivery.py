@@ -1,5 +1,6 @@
 """Delivering what the store says is due, and when to try again."""
 
+import logging
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from fbtasks.logic.pace import Pace
 from fbtasks.logic.sinks import Sink
 from fbtasks.logic.store import Claim, Store
 from fbtasks.settings import DeliverySettings
+
+log = logging.getLogger(__name__)
 
 LEASE_MARGIN_S = 30.0
 """A claim outlives the sink's own timeout, twice, by this: for name look-ups, a busy machine and the database."""
@@ -137,7 +140,18 @@ def _lease_s(sink: Sink | None) -> float:
 
 
 def _send(sinks: Mapping[str, Sink], claim: Claim) -> None:
-    """Retryable when the sink is not there: whoever took it out of the settings may put it back."""
+    """Retryable when the sink is not there: whoever took it out of the settings may put it back.
+
+    So is a fault of the sink's own, which else would end this run, and every later one, at the same alert.
+    """
     if claim.sink not in sinks:
         raise DeliveryFailed(f"there is no sink {claim.sink!r} in the settings", retryable=True)
-    sinks[claim.sink].send(claim.alert)
+    try:
+        sinks[claim.sink].send(claim.alert)
+    except DeliveryFailed:
+        raise
+    except Exception as error:
+        log.exception("a fault in the sink %s", claim.sink)
+        # Not its text, which people get to read in many places: nobody knows what is in it.
+        reason = f"a fault in the sink itself, {type(error).__name__}; the worker's log has more"
+        raise DeliveryFailed(reason, retryable=True) from error

@@ -9,6 +9,8 @@ from fbtasks.keys import PACE_TTL_S, Keys
 
 BURST_S = 2.0
 """Alerts that the rate allows in so long may go at once; the sweep starts a new run about as often."""
+FURTHEST_S = 60.0
+"""What is spent reaches less far ahead, even at the slowest rate; else somebody has set the clock back."""
 
 
 class Pace(msgspec.Struct):
@@ -26,11 +28,13 @@ class Pace(msgspec.Struct):
 
     def allows(self, now: float) -> bool:
         """Whether the next alert may be tried."""
-        return now >= self.rest_until and self.spent_until - now < BURST_S
+        ahead_s = self.spent_until - now
+        return now >= self.rest_until and not BURST_S <= ahead_s <= FURTHEST_S
 
     def spend(self, now: float, max_per_s: float) -> None:
         """Note a try."""
-        self.spent_until = max(self.spent_until, now) + 1 / max_per_s
+        begun = self.spent_until if now < self.spent_until <= now + FURTHEST_S else now
+        self.spent_until = begun + 1 / max_per_s
 
     def answered(self) -> None:
         """Note that the sink works, whether it took the alert or refused it for good."""

@@ -1,7 +1,7 @@
 """The Celery tasks. Thin: each takes what it needs from the runtime and calls what does the work."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
@@ -62,6 +62,8 @@ ALERTS_AT_ONCE = 100
 LOGGED_AS = {"warning": logging.WARNING, "unknown": logging.WARNING, "critical": logging.ERROR}
 DELIVERY_LIMIT_S = 30.0
 """A delivery task ends after this long; the sweep sends another for what is left."""
+SLACK_S = 15.0
+"""For the store and a busy machine; with the usual `timeout_s`, a task that hangs is gone before its lock is."""
 MINUTES_IN_PIECE = 1000
 MINUTE_PIECES = 100
 """As many may go in one run; 100 cameras with two tracks each write 3,000 rows between two runs."""
@@ -170,7 +172,16 @@ def _send_due(shared: Runtime) -> None:
     shared.store.settle_held(now)
     for sink in shared.store.due_sinks(now):
         if shared.paces.read(sink).allows(now):
-            deliver.apply_async((sink,), expires=RESENT_AFTER_S)
+            deliver.apply_async((sink,), expires=RESENT_AFTER_S, time_limit=hangs_after_s([sink]))
+
+
+def hangs_after_s(sinks: Collection[str]) -> float:
+    """A task that talks to these sinks for longer hangs in one that keeps no time, and is killed with its process.
+
+    Else each such task would hold another process of the worker, until none is left to decide.
+    """
+    timeouts = (table.timeout_s for name, table in settings.sinks.items() if name in sinks)
+    return DELIVERY_LIMIT_S + SLACK_S + 2 * sum(timeouts)
 
 
 @app.task(name=DELIVER, throws=WEATHER)
@@ -238,7 +249,7 @@ def _deliver_due(shared: Runtime, sink: str, pace: Pace) -> None:
     )
 
 
-@app.task(name=SHOW, throws=WEATHER)
+@app.task(name=SHOW, throws=WEATHER, time_limit=hangs_after_s(settings.sinks))
 def show() -> None:
     """Let every sink that shows what is the case show it."""
     shared = runtime()
@@ -251,10 +262,13 @@ def _show(shared: Runtime, name: str) -> None:
     if not isinstance(sink, Shows) or not shared.paces.read(name).allows(time()):
         return
     cameras = [camera.id for camera in shared.site().cameras if camera.enabled]
+    open_alerts = [alert for camera_id in cameras for alert in shared.store.open_episodes(camera_id)]
     try:
-        sink.show([alert for camera_id in cameras for alert in shared.store.open_episodes(camera_id)])
+        sink.show(open_alerts)
     except DeliveryFailed as failure:
         log.warning("%s does not show what is the case: %s", name, failure)
+    except Exception:
+        log.exception("a fault in the sink %s", name)  # the others show what they can
 
 
 @app.task(name=SWEEP, throws=WEATHER)

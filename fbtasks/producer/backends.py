@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from typing import Literal
 
 from fbtasks.errors import CameraError, ConfigError
 from fbtasks.producer import capture
@@ -11,26 +12,34 @@ from fbtasks.producer.stream import Facts, VideoStream
 from fbtasks.settings import CameraSettings, ProducerSettings
 
 
-def open_stream(camera: CameraSettings, producer: ProducerSettings) -> VideoStream:
-    """Connect to a camera; after `capture.prepare`.
+def backend_for(camera: CameraSettings, producer: ProducerSettings) -> Literal["opencv", "pyav"]:
+    """What reads a camera here.
 
     Raises:
-        CameraError: it cannot be opened, or no backend here can read it as wanted.
+        CameraError: nothing can as wanted.
     """
-    url, decode, fps = camera.url.get_secret_value(), camera.decode or producer.decode, camera.fps or producer.fps
     installed = has_pyav()
     try:
-        backend = choose(
+        return choose(
             producer.backend,
-            decode,
-            fps,
+            camera.decode or producer.decode,
+            camera.fps or producer.fps,
             has_pyav=installed,
             has_hardware=installed and bool(_hardware(producer)),
             skip_loop_filter=producer.skip_loop_filter,
         )
     except ConfigError as error:
         raise CameraError(str(error)) from None
-    if backend == "opencv":
+
+
+def open_stream(camera: CameraSettings, producer: ProducerSettings) -> VideoStream:
+    """Connect to a camera; after `capture.prepare`.
+
+    Raises:
+        CameraError: it cannot be opened, or no backend here can read it as wanted.
+    """
+    url = camera.url.get_secret_value()
+    if backend_for(camera, producer) == "opencv":
         return capture.Stream.open(url, producer.open_timeout_s, producer.read_timeout_s)
     from fbtasks.producer.pyav import PyAvStream  # noqa: PLC0415 - an extra
 
@@ -38,8 +47,8 @@ def open_stream(camera: CameraSettings, producer: ProducerSettings) -> VideoStre
         url,
         producer.open_timeout_s,
         transport=producer.transport,
-        decode=decode,
-        fps=fps,
+        decode=camera.decode or producer.decode,
+        fps=camera.fps or producer.fps,
         skip_loop_filter=producer.skip_loop_filter,
     )
 

@@ -11,7 +11,7 @@ from fbtasks.health import CameraReport
 from fbtasks.producer.back_pressure import BackPressure
 from fbtasks.producer.backends import open_stream
 from fbtasks.producer.backoff import pause_before
-from fbtasks.producer.diagnosis import Answer, why_not
+from fbtasks.producer.diagnosis import Answer, look_up_s, why_not
 from fbtasks.producer.encoder import Encoder
 from fbtasks.producer.liveness import STALL_SHARE, Liveness
 from fbtasks.producer.motion_gate import STILL_FPS, MotionGate
@@ -43,6 +43,7 @@ class Camera:
         turnstile: passed before each connection.
         offer: takes each encoded frame; must not block.
         tell: takes each change of the status; must not block.
+        clock: seconds by which it is judged whether a call hangs.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Camera:
         turnstile: Turnstile,
         offer: Callable[[Frame], None],
         tell: Callable[[Status], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = camera.id
         self.frames_read = 0
@@ -63,6 +65,7 @@ class Camera:
         self.reconnects = 0
         self._settings = camera
         self._url = camera.url.get_secret_value()
+        self._look_up_s = look_up_s(self._url)
         self._limits = producer
         self._pacer = pacer
         self._encoder = encoder
@@ -74,6 +77,7 @@ class Camera:
         self._turnstile = turnstile
         self._offer = offer
         self._tell = tell
+        self._patience = clock
         self._clock = CaptureClock()
         self._liveness: Liveness | None = None
         self._answer: Answer | None = None
@@ -111,10 +115,10 @@ class Camera:
             blind=self._sight.blind,
         )
 
-    def overdue_s(self, now: float) -> float:
+    def overdue_s(self) -> float:
         """By how many seconds a call into FFmpeg or the system is over its limit; may be called from any thread."""
         back_by = self._back_by
-        return 0.0 if back_by is None else max(0.0, now - back_by)
+        return 0.0 if back_by is None else max(0.0, self._patience() - back_by)
 
     def _read(self, stop: threading.Event) -> None:
         self._liveness = None
@@ -135,7 +139,7 @@ class Camera:
                 raise CameraError(self._answer.text)
         self._answer = None
         began = time.monotonic()
-        self._must_be_back(2 * self._limits.open_timeout_s)
+        self._must_be_back(2 * self._limits.open_timeout_s + self._look_up_s)
         try:
             return open_stream(self._settings, self._limits)
         except CameraError:
@@ -150,13 +154,13 @@ class Camera:
 
     def _ask(self, *, log_in: bool = True) -> Answer:
         timeout_s = min(QUESTION_TIMEOUT_S, self._limits.open_timeout_s)
-        self._must_be_back(4 * timeout_s)
+        self._must_be_back(4 * timeout_s + self._look_up_s)
         answer = why_not(self._url, timeout_s, log_in=log_in)
         self._back_by = None
         return answer
 
     def _must_be_back(self, within_s: float) -> None:
-        self._back_by = time.monotonic() + within_s
+        self._back_by = self._patience() + within_s
 
     def _step(self, stream: VideoStream, liveness: Liveness) -> bool:
         """One read; every frame is grabbed, or the stream's buffers would fill and the pictures age."""

@@ -42,12 +42,18 @@ class Chronicler:
         self._last = {camera_id: state for camera_id, state in self._last.items() if camera_id in camera_ids}
 
     def run(self, over: threading.Event) -> None:
-        """Append until `over`."""
-        while not over.is_set():
+        """Append until `over` and `wake`, and then what is left once more."""
+        last = False
+        while not last:
             if self._noted.wait(TRY_AGAIN_S):
                 self._noted.clear()
+            last = over.is_set()
             if self._waiting and not self._append():
                 over.wait(TRY_AGAIN_S)
+
+    def wake(self) -> None:
+        """Let `run` see at once that it is over."""
+        self._noted.set()
 
     def _append(self) -> bool:
         changes = list(self._waiting)

@@ -16,7 +16,7 @@ from fbtasks.keys import Keys
 from fbtasks.lifecycle import on_stop
 from fbtasks.producer.choice import check
 from fbtasks.producer.chronicler import Chronicler
-from fbtasks.producer.fleet import Fleet
+from fbtasks.producer.fleet import TICK_S, Fleet
 from fbtasks.producer.messages import Setup
 from fbtasks.producer.roster import on_duty
 from fbtasks.producer.status import Status
@@ -26,7 +26,6 @@ from fbtasks.transport import connect
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.25
 REST_STOPS_WITHIN_S = 1.0
 Observed = Callable[[Settings, Callable[[], Report]], AbstractContextManager[None]]
 
@@ -87,6 +86,7 @@ class ProducerDaemon:
                 self._look()
         finally:
             self._over.set()
+            self._chronicler.wake()
             self._fleet.stop()
             deadline = time.monotonic() + REST_STOPS_WITHIN_S
             for thread in others:

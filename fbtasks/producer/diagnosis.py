@@ -8,6 +8,8 @@ of the URL.
 import re
 import socket
 from dataclasses import dataclass
+from ipaddress import ip_address
+from time import monotonic
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -16,6 +18,8 @@ from fbtasks.producer.login import authorization
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 UNKNOWN = "cannot be opened"
 MAX_HEAD = 16 * 1024
+LOOK_UP_S = 30.0
+"""Name servers that are away are asked twice, for five seconds each, and most systems know three at most."""
 _STATUS = re.compile(rb"RTSP/\d\.\d (\d{3})\b")
 
 Cause = Literal["unknown", "invalid", "unreachable", "silent", "login", "path", "odd", "answers"]
@@ -64,6 +68,16 @@ def why_not(url: str, timeout_s: float, *, log_in: bool = True) -> Answer:
         return _unreachable(error)
 
 
+def look_up_s(url: str) -> float:
+    """Seconds for which the system may look for the name of the camera's host; 0 where it has an address."""
+    try:
+        host = urlsplit(url).hostname
+        ip_address(host or "127.0.0.1")
+    except ValueError:
+        return LOOK_UP_S
+    return 0.0
+
+
 def meaning(answer: bytes, *, logged_in: bool | None) -> Answer:
     """What an answer tells about a request that failed.
 
@@ -102,9 +116,15 @@ def _ask(connection: socket.socket, address: str, number: int, more: str = "") -
     connection.sendall(
         f"DESCRIBE {address} RTSP/1.0\r\nCSeq: {number}\r\nAccept: application/sdp\r\n{more}\r\n".encode()
     )
-    head = b""
-    while b"\r\n\r\n" not in head and len(head) < MAX_HEAD and (piece := connection.recv(4096)):
-        head += piece
+    head, timeout_s = b"", connection.gettimeout()
+    assert timeout_s is not None
+    deadline = monotonic() + timeout_s
+    try:
+        while b"\r\n\r\n" not in head and len(head) < MAX_HEAD and (piece := connection.recv(4096)):
+            head += piece
+            connection.settimeout(max(0.001, deadline - monotonic()))  # one that sends it byte by byte is silent too
+    finally:
+        connection.settimeout(timeout_s)
     return head
 
 

@@ -19,7 +19,8 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from time import monotonic, time
@@ -28,12 +29,15 @@ from fbtasks.errors import FbtasksError
 from fbtasks.health import CameraReport
 from fbtasks.producer.backoff import pause_before
 from fbtasks.producer.messages import ReaderReport, Setup, is_same_stream
+from fbtasks.producer.patience import PatientClock
 from fbtasks.producer.status import Stall, Status, after
 from fbtasks.settings import CameraSettings
 
 log = logging.getLogger(__name__)
 
 CAMERAS_PER_PROCESS = 8
+TICK_S = 0.25
+"""`Fleet.mend` is to be called so often."""
 SILENT_S = 30.0
 """A process that has reported nothing for so long hangs as a whole; it reports four times a second."""
 START_WITHIN_S = 120.0
@@ -43,6 +47,7 @@ MOVE_WITHIN_S = 30.0
 HEALTHY_S = 60.0
 """A camera whose process has lived for so long has not brought it down."""
 STOP_WITHIN_S = 3.5
+KILLED_WITHIN_S = 0.5
 HUNG = "a call into the decoder or the name look-up hangs; its process was ended"
 FELL = "its process ended"
 COUNTERS = ("frames_read", "frames_damaged", "frames_sent", "frames_dropped", "frames_displaced", "reconnects")
@@ -60,17 +65,22 @@ class ReaderProcess:
         cameras: what it is told to read.
         alone: it was started because of a fall; it gets no further cameras.
         report: its last.
-        began_at, heard_at: when it was started, and last heard of; monotonic seconds.
+        began_at, heard_at: when it was started, and last heard of; seconds of `clock`.
+        has_reported: it has been heard of.
         started_at: when it was started; unix seconds.
         successor: where its cameras move to, for one of them hangs here.
-        gone_by: when it is killed, having been asked to end; monotonic seconds.
+        gone_by: when it is killed, having been asked to end; seconds of `clock`.
     """
 
-    def __init__(self, setup: Setup, cameras: Mapping[str, CameraSettings], *, alone: bool) -> None:
+    def __init__(
+        self, setup: Setup, cameras: Mapping[str, CameraSettings], clock: Callable[[], float], *, alone: bool
+    ) -> None:
         self.cameras = dict(cameras)
         self.alone = alone
         self.report = ReaderReport()
-        self.began_at = self.heard_at = monotonic()
+        self._clock = clock
+        self.began_at = self.heard_at = clock()
+        self.has_reported = False
         self.started_at = time()
         self.successor: ReaderProcess | None = None
         self.gone_by: float | None = None
@@ -85,8 +95,9 @@ class ReaderProcess:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         self.connection: Connection[object, ReaderReport] = Connection(ours.detach())
+        self._untold = False
         self._send(setup)
-        self.tell()
+        self._send(list(self.cameras.values()))
 
     @property
     def pid(self) -> int:
@@ -97,13 +108,9 @@ class ReaderProcess:
         """None while it runs; negative: the signal that ended it."""
         return self._process.poll()
 
-    @property
-    def has_reported(self) -> bool:
-        return self.heard_at > self.began_at
-
     def tell(self) -> None:
-        """Let it read `cameras`, and nothing else."""
-        self._send(list(self.cameras.values()))
+        """Let it read `cameras`, and nothing else, as soon as it reports: to one that takes nothing we would wait."""
+        self._untold = True
 
     def hear(self) -> list[ReaderReport]:
         """Its reports since the last call."""
@@ -111,10 +118,13 @@ class ReaderProcess:
         try:
             while self.connection.poll():
                 self.report = self.connection.recv()
-                self.heard_at = monotonic()
+                self.heard_at, self.has_reported = self._clock(), True
                 heard.append(self.report)
         except (EOFError, OSError):  # it ends; its exit code tells
             pass
+        if heard and self._untold:
+            self._untold = False
+            self._send(list(self.cameras.values()))
         return heard
 
     def runs(self, camera_id: str) -> bool:
@@ -136,14 +146,14 @@ class ReaderProcess:
             self._process.wait(max(0.0, within_s))
         except subprocess.TimeoutExpired:
             log.warning("the reader process %d did not stop in time and is killed", self.pid)
-            self._process.kill()
-            self._process.wait()
+            self.kill()
         self.connection.close()
 
     def kill(self) -> None:
         """End it at once: native code that hangs hears nothing else."""
         self._process.kill()
-        self._process.wait()
+        with suppress(subprocess.TimeoutExpired):  # a driver that hangs keeps even a killed process
+            self._process.wait(KILLED_WITHIN_S)
         self.connection.close()
 
     def _send(self, message: object) -> None:
@@ -173,6 +183,7 @@ class Fleet:
     _resting: dict[str, _Resting] = field(default_factory=dict)
     _falls: Counter[str] = field(default_factory=Counter)
     _past: Counter[str] = field(default_factory=Counter)
+    _clock: PatientClock = field(default_factory=lambda: PatientClock(2 * TICK_S))
 
     def assign(self, cameras: Iterable[CameraSettings]) -> None:
         """Read exactly these from now on; see `ProducerDaemon.assign`."""
@@ -213,7 +224,7 @@ class Fleet:
         Raises:
             ReaderFailed: a process ended by a fault of ours.
         """
-        now = monotonic()
+        now = self._clock.tick()
         for reader in list(self._readers):
             if reader.gone_by is not None:
                 self._see_off(reader, reader.gone_by, now)
@@ -319,7 +330,7 @@ class Fleet:
         if len(cameras) == 1:
             self._rest(reader, cameras[0].id, FELL)
             return
-        for half in (cameras[::2], cameras[1::2]):
+        for half in filter(None, (cameras[::2], cameras[1::2])):
             self._start({camera.id: camera for camera in half}, alone=True)
 
     def _rest(self, reader: ReaderProcess, camera_id: str, reason: str) -> None:
@@ -331,7 +342,7 @@ class Fleet:
         limits = self.setup.producer
         pause = pause_before(self._falls[camera_id], limits.backoff_min_s, limits.backoff_max_s, random.random())
         report = replace(told, state=status.state, since=status.since, reason=status.reason)
-        self._resting[camera_id] = _Resting(settings, report, monotonic() + pause)
+        self._resting[camera_id] = _Resting(settings, report, self._clock() + pause)
 
     def _retry(self, now: float) -> None:
         for camera_id, resting in list(self._resting.items()):
@@ -346,7 +357,7 @@ class Fleet:
                     self._falls.pop(camera_id, None)
 
     def _start(self, cameras: Mapping[str, CameraSettings], *, alone: bool) -> ReaderProcess:
-        reader = ReaderProcess(self.setup, cameras, alone=alone)
+        reader = ReaderProcess(self.setup, cameras, self._clock, alone=alone)
         self._readers.append(reader)
         return reader
 

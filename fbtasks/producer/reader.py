@@ -26,6 +26,7 @@ from fbtasks.producer.camera import Camera
 from fbtasks.producer.encoder import Encoder
 from fbtasks.producer.messages import Order, ReaderReport, Setup, is_same_stream
 from fbtasks.producer.pacing import Pacer
+from fbtasks.producer.patience import PatientClock
 from fbtasks.producer.publisher import Publisher
 from fbtasks.producer.status import Status
 from fbtasks.producer.turnstile import Turnstile
@@ -65,6 +66,7 @@ class Reader:
             law=self._law if setup.producer.back_pressure else None,
         )
         self._turnstile = Turnstile(setup.producer.opens_per_s)
+        self._clock = PatientClock(2 * REPORT_EVERY_S)
         self._changes: queue.SimpleQueue[tuple[str, Status]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._readings: dict[str, _Reading] = {}
@@ -109,19 +111,20 @@ class Reader:
             raise failure
 
     def report(self) -> ReaderReport:
-        """What it has done; one caller alone, for each change is told once."""
+        """What it has done; one caller alone, every `REPORT_EVERY_S`, for each change is told once."""
         with self._lock:
             cameras = {camera_id: reading.camera for camera_id, reading in self._readings.items()}
             counters = Counter(self._ended)
             for camera in cameras.values():
                 counters.update(_counted(camera))
-        totals, now = self._publisher.totals, time.monotonic()
+        totals = self._publisher.totals
         counters |= {
             "frames_sent": totals.sent.total(),
             "frames_dropped": totals.replaced + totals.lost,
             "frames_displaced": totals.displaced,
         }
-        overdue_s = {camera_id: camera.overdue_s(now) for camera_id, camera in cameras.items()}
+        self._clock.tick()
+        overdue_s = {camera_id: camera.overdue_s() for camera_id, camera in cameras.items()}
         return ReaderReport(
             counters=dict(counters),
             backlog=totals.backlog,
@@ -159,7 +162,15 @@ class Reader:
             self._changes.put((settings.id, status))
 
         return Camera(
-            settings, producer, pacer, encoder, law=self._law, turnstile=self._turnstile, offer=offer, tell=tell
+            settings,
+            producer,
+            pacer,
+            encoder,
+            law=self._law,
+            turnstile=self._turnstile,
+            offer=offer,
+            tell=tell,
+            clock=self._clock,
         )
 
     def _start(self, name: str, work: Callable[[], None]) -> threading.Thread:

@@ -104,3 +104,11 @@ def test_the_producer_writes_each_change_once_and_late_when_redis_was_away(
         ("running", 5.0, ""),
         ("running", 5.0, ""),
     ]
+
+
+def test_what_is_noted_last_is_written_at_the_end(history: CameraHistory) -> None:
+    chronicler, over = Chronicler(history), threading.Event()
+    chronicler.note("box", Status("running", 1.0))
+    over.set()
+    chronicler.run(over)
+    assert [change.camera_id for _, change in history.peek(9) if change is not None] == ["box"]

@@ -185,6 +185,8 @@ def test_a_camera_is_tested_and_its_picture_saved(run: Run, tmp_path: Path) -> N
         run("add", "box-7", server.url("box"))
         told = run("test", "box-7", "--seconds", "3", "--json", "--save", str(file))
         drawn = run("test", server.url("box"), "--seconds", "0.5", "--draw")
+        run("set", "box-7", "decode=keyframes")
+        sparing = json.loads(run("test", "box-7", "--seconds", "0.5", "--json").output)
         with pytest.raises(FbtasksError) as refusal:
             run("test", server.url("nothing").replace("//", "//anna:hay@"))
     found = json.loads(told.output)
@@ -193,6 +195,8 @@ def test_a_camera_is_tested_and_its_picture_saved(run: Run, tmp_path: Path) -> N
     assert found["fps"] == pytest.approx(10, rel=0.2)
     assert found["key_frame_s"] == pytest.approx(1, rel=0.5)
     assert 0 < found["open_s"] <= found["first_picture_s"]
+    assert (found["backend"], sparing["backend"]) == ("opencv", "pyav")
+    assert sparing["decoder"] == "software, key frames only"
     read = cv2.imread(str(file))
     assert read is not None
     picture = read.astype(np.uint8)

@@ -1,6 +1,7 @@
 """The reports of the processes in a real Redis."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from time import time
 
 import pytest
@@ -10,6 +11,7 @@ from fbtasks.health import CameraReport, HealthBoard, Report, report_of
 from fbtasks.keys import Keys
 from fbtasks.reporter import Reporter
 from fbtasks.transport import connect
+from tests.processes import Processes
 from tests.servers import Valkey
 from tests.waiting import wait_until
 
@@ -82,3 +84,21 @@ def test_reports_go_on_after_redis_was_away(
         wait_until(board.read, message="the first report")
         valkey.restart()
         wait_until(board.read, message="a report after the restart")
+
+
+def test_celery_that_ends_in_order_leaves_the_board(
+    board: HealthBoard, valkey: Valkey, processes: Processes, tmp_path: Path
+) -> None:
+    env = {"FBTASKS_REDIS_URL": valkey.url, "FBTASKS_DATA_DIR": str(tmp_path)}
+    argv = ("-Q", "logic", "--without-gossip", "--without-mingle", "--concurrency=1")
+    worker = processes.start("celery", "-A", "fbtasks", "worker", *argv, env=env, name="worker")
+    beat = processes.start("celery", "-A", "fbtasks", "beat", "--pidfile=", env=env, name="beat")
+
+    def roles() -> set[str]:
+        return {one.role for one in board.read()}
+
+    wait_until(lambda: roles() == {"logic", "beat"}, 60, "both reports")
+    assert beat.terminate(20) == 0
+    assert roles() == {"logic"}
+    assert worker.terminate(20) == 0
+    assert roles() == set()

@@ -26,6 +26,7 @@ from fbtasks.logic.attention import PER_S, Mute
 from fbtasks.logic.sinks.route import Route
 from fbtasks.logic.store import Store, Wanted, open_store
 from fbtasks.logic.store.engine import make_engine
+from fbtasks.logic.store.holding import MOST_AT_ONCE
 from fbtasks.logic.store.storm import SUMMARY_AFTER_S
 from tests.integration.databases import database_server, database_url, mariadb, postgres
 from tests.integration.racing import Race, fork_server, race
@@ -220,6 +221,42 @@ def test_neither_what_is_critical_nor_a_rise_waits_in_a_storm(quick: Store) -> N
         "box-3 raised warning",
         "box-9 raised critical",
     ]
+
+
+def test_a_storm_that_grows_graver_is_told_though_somebody_has_seen_to_it(quick: Store) -> None:
+    quick.record([told_of(f"box-{number}", 0, "raised", "info") for number in range(3)], ROUTES, T0, LIMIT)
+    quick.release(ROUTES, T0 + SUMMARY_AFTER_S, LIMIT)
+    (storm,) = (alert for alert in taken(quick, T0 + 10) if alert.camera_id == SITE)
+    quick.acknowledge(str(storm.episode_id), ROUTES, T0 + 20, by="Anna", note=None)
+    quick.record([told_of("box-7", 0, "raised"), told_of("box-8", 0, "raised")], ROUTES, T0 + 59, LIMIT)
+    quick.release(ROUTES, T0 + 71, LIMIT)
+    assert f"{SITE} escalated warning" in delivered(quick, T0 + 71)
+
+
+def test_what_stays_muted_keeps_nothing_else_waiting(quick: Store) -> None:
+    many = MOST_AT_ONCE + 1
+    quick.mute(Mute(0, None, "lying", T0, T0 + 86_400, even_critical=False, by="Anna"))
+    quick.record([told_of(f"box-{number}", 0, "raised") for number in range(many)], ROUTES, T0)
+    short = quick.mute(muted("gate", T0 + 60, even_critical=True))
+    last = told_of("gate", 0, "raised", "critical")
+    quick.record([last], ROUTES, T0 + 1)
+    assert quick.release(ROUTES, short.until, 0) == 1
+    assert delivered(quick, short.until) == ["gate raised critical"]
+
+
+def test_what_is_about_the_site_waits_for_no_room_once_its_mute_is_over(quick: Store) -> None:
+    quick.mute(muted(SITE, T0 + 5))
+    quick.record([told_of(SITE, 0, "raised")], ROUTES, T0, LIMIT)
+    quick.record([told_of(f"box-{number}", 0, "raised") for number in range(4)], ROUTES, T0 + 1, LIMIT)
+    delivered(quick, T0 + 1)
+    quick.release(ROUTES, T0 + 5, LIMIT)
+    assert delivered(quick, T0 + 5) == [f"{SITE} raised warning"]
+
+
+def test_a_clock_that_was_set_back_leaves_room(quick: Store) -> None:
+    quick.record([told_of(f"box-{number}", 0, "raised") for number in range(LIMIT)], ROUTES, T0 + 3_600, LIMIT)
+    quick.record([told_of("box-9", 0, "raised")], ROUTES, T0, LIMIT)
+    assert delivered(quick, T0) == ["box-9 raised warning"]
 
 
 def test_alerts_of_before_the_desk_are_told_to_be_over(quick: Store) -> None:

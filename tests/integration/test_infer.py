@@ -73,16 +73,17 @@ def test_an_engine_for_the_cameras_own_size_comes_by_itself(
     model = tiny_detector.saved(tmp_path)
     file = settings_file(tmp_path, f'model = "{model}"')
     worker = processes.start("fbtasks", "--config", str(file), "infer", env={"FBTASKS_REDIS_URL": valkey.url})
-    wait_until(lambda: report(board), 30, "the worker's first report")
-    told = report(board)
-    assert told is not None
-    assert told.facts["inputs"] == "96x96"
+
+    def inputs() -> object:
+        """None while the worker still prepares."""
+        told = report(board)
+        return told and told.facts.get("inputs")
 
     def has_own_size() -> bool:
         frames.push([message("box-1", 96, 64)])
-        now = report(board)
-        return now is not None and now.facts["inputs"] == "96x96,96x64"
+        return inputs() == "96x96,96x64"
 
+    wait_until(lambda: inputs() == "96x96", 30, "the first engine")
     wait_until(has_own_size, 20, "the second engine")
     assert worker.terminate(10.0) == 0
     assert "pictures of 96x64 have an engine of their own now" in worker.output()

@@ -274,7 +274,8 @@ def test_an_export_by_the_command_on_the_path_ends_in_the_list(model: Command, y
     (tmp_path / "my mare=1.pt").write_text("good weights")
     done = model.run(
         "export", "my mare=1.pt", "--name", "mare", PATH=f"{yolo}{os.pathsep}{os.environ['PATH']}",
-        FBTASKS_WEBHOOK__TOKEN=SECRET,
+        FBTASKS_SINKS__BACKEND__TOKEN=SECRET, FBTASKS_SINKS__BACKEND__KIND="webhook",
+        FBTASKS_SINKS__BACKEND__URL="http://127.0.0.1:9/",
     )  # fmt: skip
     assert done.exit_code == 0, done.output()
     assert "format=onnx dynamic=True opset=17" in done.output()

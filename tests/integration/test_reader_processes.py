@@ -3,14 +3,20 @@
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from fbtasks.camera_history import CameraHistory
 from fbtasks.health import CameraReport, HealthBoard, Report
 from fbtasks.keys import Keys
+from fbtasks.producer.fleet import Fleet
+from fbtasks.producer.messages import Setup
+from fbtasks.settings import CameraSettings, Settings
 from fbtasks.transport import FrameQueue, connect
 from fbtasks.wire import decode_frame
 from tests.conftest import LoopedClip
@@ -73,6 +79,14 @@ def camera(valkey: Valkey, camera_id: str) -> CameraReport | None:
 def runs(valkey: Valkey, camera_id: str) -> bool:
     seen = camera(valkey, camera_id)
     return seen is not None and seen.state == "running"
+
+
+def silent_s(valkey: Valkey, camera_id: str) -> float:
+    """For how long the camera has had no frame, as far as is told."""
+    seen = camera(valkey, camera_id)
+    assert seen is not None
+    assert seen.last_frame_at is not None
+    return time.time() - seen.last_frame_at
 
 
 def await_new_frames(valkey: Valkey, *camera_ids: str) -> None:
@@ -138,6 +152,22 @@ def test_cameras_of_a_process_that_dies_come_back_in_two(
     assert not process.survivors()
 
 
+def test_a_process_that_was_given_no_time_is_not_ended(
+    produce: Produce, cameras: dict[str, str], valkey: Valkey
+) -> None:
+    process = produce(cameras, processes=1)
+    await_running(valkey, "a", "b")
+    (only,) = readers(process)
+    os.kill(only, signal.SIGSTOP)
+    limit_s = 2 * QUICK["read_timeout_s"] + QUICK["hang_s"]
+    wait_until(lambda: silent_s(valkey, "a") > limit_s + 2, PATIENCE_S, "longer than a call may take")
+    os.kill(only, signal.SIGCONT)
+    await_new_frames(valkey, "a", "b")
+    await_running(valkey, "a", "b")
+    assert readers(process) == [only]
+    assert "hangs" not in process.output()
+
+
 def test_as_many_processes_as_are_asked_for(produce: Produce, cameras: dict[str, str], valkey: Valkey) -> None:
     process = produce(cameras, processes=2)
     await_running(valkey, "a", "b")
@@ -154,3 +184,43 @@ def test_no_reader_outlives_a_producer_that_is_killed(
     await_running(valkey, "a", "b")
     process.kill()
     wait_until(lambda: not process.survivors(), PATIENCE_S, "the readers to be gone")
+
+
+def test_a_reader_that_takes_no_orders_does_not_hold_up_the_producer() -> None:
+    settings = Settings(redis_url=SecretStr("redis://127.0.0.1:1"))
+    setup = Setup(
+        producer=settings.producer,
+        gpu=settings.gpu,
+        frames=settings.frames,
+        redis=settings.redis,
+        frames_url=settings.frames_url,
+        pictures=False,
+        log=settings.log,
+    )
+
+    def cameras(count: int) -> list[CameraSettings]:
+        return [CameraSettings(id=f"box-{number}", url=SecretStr("rtsp://127.0.0.1:1/")) for number in range(count)]
+
+    def is_reading(count: int) -> bool:
+        fleet.hear()
+        return len(fleet.reports()[0].cameras) == count
+
+    def change_often() -> None:
+        for number in range(1000):
+            fleet.assign(cameras(20 + number % 2))
+
+    fleet = Fleet(setup, cores=1)
+    fleet.assign(cameras(1))
+    try:
+        wait_until(lambda: is_reading(1), PATIENCE_S, "the reader to start")
+        (reader,) = fleet._readers
+        os.kill(reader.pid, signal.SIGSTOP)
+        changing = threading.Thread(target=change_often, daemon=True)
+        changing.start()
+        changing.join(PATIENCE_S)
+        waits = changing.is_alive()
+        os.kill(reader.pid, signal.SIGCONT)
+        assert not waits, "for a process that hangs"
+        wait_until(lambda: is_reading(21), PATIENCE_S, "the last order to hold")
+    finally:
+        fleet.stop()

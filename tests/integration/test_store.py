@@ -169,6 +169,13 @@ def test_a_claim_runs_out_with_its_lease(store: Store) -> None:
     assert (store.backlog(T0).pending, store.backlog(T0).dead) == (0, 0)
 
 
+def test_any_reason_of_a_failure_is_noted(store: Store) -> None:
+    store.record([RAISED], [Route("webhook")], T0)
+    store.failed(take(store), "the siren said \0 and \udcff", T0, None)
+    (dead,) = store.dead_letters()
+    assert dead.last_error == "the siren said  and ?"
+
+
 def test_migrations_make_the_schema_of_the_code(store: Store, database_url: str) -> None:
     store.migrate()
     engine = make_engine(database_url)

@@ -83,3 +83,9 @@ def test_a_storm_is_one_episode() -> None:
     assert len({alert.episode_id for alert in alerts}) == 1
     assert len({alert.id for alert in alerts}) == 3
     assert alerts[0].message.startswith("1 more alert in")
+
+
+def test_a_storm_that_grows_graver_says_so() -> None:
+    held = [Held("box-1", "lying", "warning")]
+    events = [summary(held, NOW, NOW + 70, 1, before).event for before in ("info", "warning", "critical")]
+    assert events == ["escalated", "updated", "updated"]

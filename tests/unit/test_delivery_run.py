@@ -127,6 +127,16 @@ def test_a_sink_that_stays_away_is_given_up(store: Store, clock: Clock, sink: Re
     assert sink.taken == ["escalated", "cleared"]
 
 
+def test_a_fault_in_a_sink_is_a_failure_like_any_other_and_its_text_is_told_to_nobody(
+    store: Store, clock: Clock, sink: Recorder
+) -> None:
+    sink.failures.append(KeyError("token hunter2"))
+    outcome = run(store, clock, sink)
+    assert (outcome.retry_at, "KeyError" in outcome.error, "hunter2" in outcome.error) == (T0 + 2, True, False)
+    clock.now += 2
+    assert run(store, clock, sink) == Outcome(delivered=3)
+
+
 def test_a_sink_that_was_taken_out_of_the_settings_may_come_back(store: Store, clock: Clock, sink: Recorder) -> None:
     assert run(store, clock).retry_at == T0 + 2
     clock.now += 2

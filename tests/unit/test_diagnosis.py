@@ -3,13 +3,13 @@
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fbtasks.producer.diagnosis import Cause, meaning, why_not
+from fbtasks.producer.diagnosis import LOOK_UP_S, Cause, look_up_s, meaning, why_not
 from tests.ports import LOOPBACK, free_port
 
 WANTED = b'RTSP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm="box"\r\n\r\n'
@@ -107,3 +107,36 @@ def test_a_wrong_path_behind_a_password_is_not_taken_for_a_wrong_password() -> N
 def test_a_password_that_is_refused() -> None:
     with camera(WANTED, WANTED) as (url, _):
         assert why_not(url, 5.0).text == "user or password refused (401)"
+
+
+def test_a_camera_that_answers_byte_by_byte_is_silent() -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+
+        def trickle() -> None:
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                while True:
+                    connection.sendall(b"R")
+                    over.wait(0.02)
+
+        over = threading.Event()
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        told = why_not(f"rtsp://{LOOPBACK}:{server.getsockname()[1]}/", 0.3)
+        thread.join(30)
+        assert not thread.is_alive(), "the connection was closed"
+    assert told.cause == "silent"
+
+
+@pytest.mark.parametrize(
+    ("url", "seconds"),
+    [
+        ("rtsp://user:word@10.0.0.7:554/1", 0.0),
+        ("rtsp://[fe80::1]/1", 0.0),
+        ("file:///clip.mp4", 0.0),
+        ("rtsp://box-7.stable.lan/1", LOOK_UP_S),
+        ("rtsp://box-7/1", LOOK_UP_S),
+    ],
+)
+def test_names_take_time(url: str, seconds: float) -> None:
+    assert look_up_s(url) == seconds

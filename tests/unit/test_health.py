@@ -130,6 +130,16 @@ def test_a_site_that_has_just_started_may_lack_processes() -> None:
     assert judged([], "beat", look=look).level == "critical"
 
 
+@pytest.mark.parametrize("role", [*ROLES, "watch"])
+def test_what_ended_before_the_site_was_started_again_is_not_missed_at_once(role: Role) -> None:
+    old = [*(one for one in healthy() if one.role != role), report(role, age=3000.0)]
+    started = [replace(one, started_at=NOW - (3600.0 if one.role == role else 20.0)) for one in old]
+    look = replace(LOOK, grace_s=60.0)
+    assert judged(started, role, look=look).ok
+    later = [replace(one, started_at=NOW - 61.0) for one in started]
+    assert judged(later, role, look=look).level == "critical"
+
+
 def test_what_was_hidden_is_not_stale_for_that_time() -> None:
     old = [report("gpu", age=45.0)]
     assert judged(old, "gpu").level == "critical"
@@ -188,6 +198,11 @@ def test_without_cameras_nobody_has_to_make_progress() -> None:
     assert not judged([], "logic", cameras=()).ok
 
 
+def test_a_count_is_shown_as_one() -> None:
+    counted = [report("producer", facts={"backlog": 1.0, "late_ms": 2.5}, cameras={"box-3": camera()})]
+    assert judged(counted, "producer").text.endswith("backlog=1 late_ms=2.5")
+
+
 def test_the_facts_of_the_gpu_worker_are_shown() -> None:
     assert "provider=cuda" in judged(healthy(), "gpu").text
 
@@ -208,6 +223,12 @@ def test_the_facts_of_the_gpu_worker_are_shown() -> None:
 def test_a_camera_is_judged_by_its_last_frame(told: CameraReport, ok: bool, said: str) -> None:
     found = judged([report("producer", cameras={"box-3": told})], "camera box-3")
     assert (found.level, found.text) == ("ok" if ok else "critical", said)
+
+
+def test_a_first_connection_takes_its_time() -> None:
+    new = CameraReport("connecting", since=NOW - 5.0, last_frame_at=None, reason="", decoder="", frames=0)
+    for told, ok in ((new, True), (replace(new, since=NOW - 45.0), False), (replace(new, state="failed"), False)):
+        assert judged([report("producer", cameras={"box-3": told})], "camera box-3").ok is ok
 
 
 def test_a_camera_that_nobody_reads_is_down() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fbtasks.logs import JsonFormatter, RedactingFormatter
+from fbtasks.logs import JsonFormatter, RedactingFormatter, configure
 from fbtasks.redaction import redact, redact_url
 
 PASSWORDS = ["hunter2", "p@ss", "a:b", "100%25", "sl/ash", "ha#sh", "que?ry", "quo'te", "12/34", "ümläut"]
@@ -149,3 +149,16 @@ def test_as_json_no_password_is_logged_and_nothing_else_is_lost(
     assert told["message"] == "camera box-3: cannot open rtsp://***@10.0.0.7/stream"
     assert "no route to redis://***@host:6379/0" in told["error"]
     assert told["camera"] == "box-3"
+
+
+def test_the_key_in_the_path_of_a_hook_is_not_logged_by_libraries() -> None:
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    try:
+        configure("logic", "DEBUG")
+        assert root.level == logging.DEBUG
+        for name in ("urllib3.connectionpool", "apprise"):
+            assert not logging.getLogger(name).isEnabledFor(logging.DEBUG)
+    finally:
+        root.handlers[:] = before
+        root.setLevel(level)

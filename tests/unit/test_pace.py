@@ -41,6 +41,15 @@ def test_a_sink_that_rests_is_left_in_peace() -> None:
     assert pace.failures == 0
 
 
+def test_a_clock_that_was_set_back_silences_no_sink() -> None:
+    pace, now = Pace(), 10_000.0
+    while pace.allows(now):
+        pace.spend(now, 0.1)
+    assert pace.allows(now - 3_600)
+    pace.spend(now - 3_600, 1)
+    assert pace.spent_until == now - 3_599
+
+
 @pytest.mark.usefixtures("no_immortal_keys")
 def test_a_pace_is_remembered(valkey: Valkey) -> None:
     with valkey.client() as client:

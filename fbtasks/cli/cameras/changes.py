@@ -61,7 +61,9 @@ def set_(settings: Settings, camera_id: str, assignments: tuple[str, ...]) -> No
 
     KEY is any key of [[cameras]] in the settings file. `KEY=` takes a change back.
     """
-    change(settings, camera_id, parsed(assignments))
+    changes = parsed(assignments)
+    change(settings, camera_id, changes)
+    click.echo(f"{camera_id}: {', '.join(changes)} set")
 
 
 @click.command(name="disable")
@@ -70,6 +72,7 @@ def set_(settings: Settings, camera_id: str, assignments: tuple[str, ...]) -> No
 def disable(settings: Settings, camera_id: str) -> None:
     """Stop reading a camera; its alerts stay as they are."""
     change(settings, camera_id, {"enabled": False})
+    click.echo(f"{camera_id} is read no more; `fbtasks cameras enable {camera_id}` takes it up again")
 
 
 @click.command(name="enable")
@@ -78,6 +81,7 @@ def disable(settings: Settings, camera_id: str) -> None:
 def enable(settings: Settings, camera_id: str) -> None:
     """Read a camera again."""
     change(settings, camera_id, {"enabled": True})
+    click.echo(f"{camera_id} is read again; `fbtasks cameras list` shows how it does")
 
 
 def change(settings: Settings, camera_id: str, changes: Mapping[str, Any]) -> None:
@@ -103,7 +107,6 @@ def change(settings: Settings, camera_id: str, changes: Mapping[str, Any]) -> No
         }
         entry = Entry(own=False, values=differing)
     registry.change(camera_id, entry if entry.values else None)
-    click.echo(f"{camera_id}: {', '.join(changes)} set")
 
 
 @click.command(name="remove")

@@ -3,10 +3,12 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from pydantic import SecretStr
 
 from fbtasks.cli import with_settings
 from fbtasks.cli.cameras.site import USER, password_for, registry_of, with_login
@@ -14,7 +16,7 @@ from fbtasks.cli.files import OutputFile
 from fbtasks.errors import CameraError, ConfigError
 from fbtasks.naming import nearest
 from fbtasks.redaction import redact
-from fbtasks.settings import Settings
+from fbtasks.settings import CameraSettings, ProducerSettings, Settings
 from fbtasks.transport import REDIS_AWAY
 
 if TYPE_CHECKING:
@@ -48,16 +50,14 @@ def command(
 
     For a URL, the password of --user is asked for, or taken from $CAMERA_PASSWORD.
     """
-    from fbtasks.producer.probe import probe
-
-    url = (
-        camera_url(settings, camera)
+    wanted = (
+        named_camera(settings, camera)
         if "://" not in camera
-        else with_login(camera, user, password_for(user) if user else None)
+        else unnamed_camera(with_login(camera, user, password_for(user) if user else None))
     )
     shown = redact(camera)
     try:
-        found = probe(url, settings.producer, seconds)
+        found = looked_at(wanted, settings.producer, seconds)
     except CameraError as error:
         if as_json:
             click.echo(json.dumps({"camera": shown, "ok": False, "reason": str(error)}))
@@ -75,8 +75,27 @@ def command(
         click.echo(f"picture: {file}")
 
 
-def camera_url(settings: Settings, camera_id: str) -> str:
-    """Where the camera of that name is, in the file or added.
+def looked_at(camera: CameraSettings, producer: ProducerSettings, seconds: float) -> "Found":
+    """What OpenCV sees of the camera; and where a producer here would read it in another way, what decodes it then.
+
+    Raises:
+        CameraError: it cannot be opened, gives no picture, or cannot be read as wanted.
+    """
+    from fbtasks.producer.backends import backend_for, look_at
+    from fbtasks.producer.probe import probe
+
+    backend = backend_for(camera, producer)
+    found = probe(camera.url.get_secret_value(), producer, seconds)
+    return found if backend == "opencv" else replace(found, facts=look_at(camera, producer))
+
+
+def unnamed_camera(url: str) -> CameraSettings:
+    """A camera of which only the URL is known; whether that is of use is seen when it is opened."""
+    return CameraSettings.model_construct(id="", url=SecretStr(url))
+
+
+def named_camera(settings: Settings, camera_id: str) -> CameraSettings:
+    """The camera of that name, in the file or added.
 
     Raises:
         ConfigError: there is none.
@@ -89,7 +108,7 @@ def camera_url(settings: Settings, camera_id: str) -> str:
     if found is None:
         near = nearest(camera_id, [camera.id for camera in now.cameras])
         raise ConfigError(f"there is no camera {camera_id!r}{near}; name one, or give a URL")
-    return found.url.get_secret_value()
+    return found
 
 
 def facts(found: "Found") -> dict[str, Any]:
@@ -100,6 +119,7 @@ def facts(found: "Found") -> dict[str, Any]:
         "width": width,
         "height": height,
         "fps": _rounded(found.fps or found.facts.fps),
+        "backend": found.facts.backend,
         "decoder": found.facts.decoder,
         "key_frame_s": _rounded(found.key_frame_s),
         "open_s": _rounded(found.open_s),
@@ -119,7 +139,8 @@ def _told(shown: str, found: "Found") -> str:
     damaged = f", {found.damaged} frames damaged" if found.damaged else ""
     return (
         f"{shown}: {told['codec'] or 'unknown codec'} {told['width']}x{told['height']}, {rate}, {keys}{damaged}\n"
-        f"decoded in {told['decoder']}; first picture after {told['first_picture_s']:g} s (open {told['open_s']:g} s)"
+        f"decoded in {told['decoder']}, by {told['backend']}; "
+        f"first picture after {told['first_picture_s']:g} s (open {told['open_s']:g} s)"
     )
 
 

@@ -14,10 +14,18 @@ WORDS: dict[Event, str] = {
 
 def title(alert: Alert, horse: str = "") -> str:
     """One line: what kind of news it is, how bad, and where."""
-    where = "stable" if alert.camera_id == SITE else alert.camera_id
-    whose = f"{horse} ({where})" if horse else where
-    severity = "" if alert.event in {"acknowledged", "cleared"} else f" ({alert.severity})"
-    return f"{WORDS[alert.event]}{severity}: {whose}"
+    where = place(alert.camera_id)
+    return f"{news(alert)}: {f'{horse} ({where})' if horse else where}"
+
+
+def news(alert: Alert) -> str:
+    """What kind of news it is, and how bad."""
+    return WORDS[alert.event] + ("" if alert.event in {"acknowledged", "cleared"} else f" ({alert.severity})")
+
+
+def place(camera_id: str) -> str:
+    """The camera, or the stable as a whole."""
+    return "stable" if camera_id == SITE else camera_id
 
 
 def text(alert: Alert, zone: Zone) -> str:

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, delete, select
 
 from fbtasks.camera_history import CameraChange
 from fbtasks.logic.store.metrics import insert_new
-from fbtasks.logic.store.schema import REASON_LENGTH, camera_status
+from fbtasks.logic.store.schema import REASON_LENGTH, camera_status, storable
 
 _COLUMNS = ("camera_id", "at", "state", "since", "reason", "producer")
 
@@ -17,7 +17,7 @@ def record_changes(connection: Connection, changes: Sequence[CameraChange]) -> N
     # In the order of their keys, as everybody does it: two calls never wait for each other in a circle.
     rows.sort(key=lambda row: (row["camera_id"], row["at"], row["state"]))
     for row in rows:
-        row["reason"] = row["reason"][:REASON_LENGTH]
+        row["reason"] = storable(row["reason"], REASON_LENGTH)
     connection.execute(insert_new(connection, camera_status), rows)
 
 

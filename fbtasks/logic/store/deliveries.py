@@ -7,7 +7,7 @@ from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
 from fbtasks.alert import Alert
 from fbtasks.logic.sinks.route import Route
-from fbtasks.logic.store.schema import ERROR_LENGTH, alerts, episodes, place, stored_number
+from fbtasks.logic.store.schema import ERROR_LENGTH, alerts, episodes, place, storable, stored_number
 from fbtasks.logic.store.schema import deliveries as table
 
 _columns = table.c
@@ -181,7 +181,7 @@ def failed(connection: Connection, claim: Claim, reason: str, now: float, next_a
             _columns.state == "pending",
             _columns.attempts == claim.attempt,
         )
-        .values(last_error=reason[:ERROR_LENGTH], **change)
+        .values(last_error=storable(reason, ERROR_LENGTH), **change)
     )
 
 

@@ -5,9 +5,9 @@ An alert that is *held* waits here and has no deliveries yet; one that is *withh
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from sqlalchemy import Connection, Row, bindparam, func, select, update
 
 from fbtasks.alert import SITE, Alert, Severity
 from fbtasks.logic.attention import PER_S, Hold, Mute, Standing, Verdict, verdict
@@ -15,7 +15,7 @@ from fbtasks.logic.store import mutes
 from fbtasks.logic.store.schema import alerts, episodes, place
 
 MOST_AT_ONCE = 200
-"""Episodes that are looked at in one transaction, those held back for longest."""
+"""Episodes that are let go in one transaction, those held back for longest first."""
 
 Kept = Literal["held", "withheld"]
 
@@ -105,19 +105,28 @@ def release(connection: Connection, now: float, per_minute: int) -> list[Alert]:
     muting = mutes.active(connection, now)
     told = _told_lately(connection, now) if per_minute else 0
     free: list[str] = []
-    for row in sorted(rows, key=lambda one: one.held_at)[:MOST_AT_ONCE]:
+    for row in sorted(rows, key=lambda one: one.held_at):
+        if len(free) == MOST_AT_ONCE:
+            break
         if is_muted(muting, row.camera_id, row.rule, row.severity, now):
             _hold(connection, row.id, row.held_by, "mute", now)
-        elif row.told_at is None and row.severity != "critical" and per_minute and told >= per_minute:
+        elif _waits_for_room(row) and per_minute and told >= per_minute:
             _hold(connection, row.id, row.held_by, "storm", now)
         else:
             free.append(row.id)
-            told += row.told_at is None
+            told += row.told_at is None and row.camera_id != SITE
     held = _held_back(connection, free)
+    # Who waited for a row's lock may find that it holds nothing back any more.
     onward = [alert for key in free for alert in held.get(key, [])]
     _keep(connection, [alert.id for alert in onward], None)
-    connection.execute(update(episodes).where(columns.id.in_(free)).values(told_at=func.coalesce(columns.told_at, now)))
+    told_now = update(episodes).where(columns.id.in_(list(held)))
+    connection.execute(told_now.values(told_at=func.coalesce(columns.told_at, now)))
     return onward
+
+
+def _waits_for_room(row: Row[Any]) -> bool:
+    """As `verdict` says of a raise."""
+    return row.told_at is None and row.severity != "critical" and row.camera_id != SITE
 
 
 def _take(course: _Course, alert: Alert, choice: Verdict, settled: Settled, now: float) -> None:
@@ -211,8 +220,9 @@ def _hold(connection: Connection, key: str, before: str, by: Hold, now: float) -
 def _told_lately(connection: Connection, now: float) -> int:
     """How many episodes were first told of in the last minute.
 
-    Nothing is locked for it: workers that store at the same moment may each let as many go.
+    Nothing is locked for it: workers that store at the same moment may each let as many go. What lies in the future was
+    told before somebody set the clock back.
     """
     columns = episodes.c
-    lately = (columns.told_at > now - PER_S) & (columns.camera_id != SITE)
+    lately = (columns.told_at > now - PER_S) & (columns.told_at <= now + PER_S) & (columns.camera_id != SITE)
     return connection.scalar(select(func.count()).select_from(episodes).where(lately)) or 0

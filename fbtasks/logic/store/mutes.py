@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from fbtasks.logic.attention import Mute
-from fbtasks.logic.store.schema import NAME_LENGTH
+from fbtasks.logic.store.schema import NAME_LENGTH, storable
 from fbtasks.logic.store.schema import mutes as table
 
 _columns = table.c
@@ -17,7 +17,7 @@ def mute(connection: Connection, new: Mute) -> Mute:
         "even_critical": new.even_critical,
         "since": new.since,
         "until": new.until,
-        "muted_by": new.by[:NAME_LENGTH],
+        "muted_by": storable(new.by, NAME_LENGTH),
     }
     key = connection.execute(insert(table).values(values)).inserted_primary_key
     assert key is not None

@@ -161,6 +161,11 @@ camera_status = Table(
 )
 
 
+def storable(text: str, length: int) -> str:
+    """The text, cut to `length`, without what no database takes in a text: zero bytes, and halves of characters."""
+    return text.replace("\0", "").encode(errors="replace").decode()[:length]
+
+
 def stored_number(alert: Alert) -> int:
     """What stands for `alert.number` in the tables: an acknowledgement shares its number with what it answers."""
     return -1 - alert.number if alert.event == "acknowledged" else alert.number

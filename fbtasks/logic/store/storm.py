@@ -40,12 +40,12 @@ def _tell(connection: Connection, routes: Sequence[Route], now: float) -> None:
         return
     since = last["updated_at"] if last is not None else 0.0
     held = _held_since(connection, since)
-    number, began_at = 0, held[0]["held_at"] if held else now
+    number, began_at, before = 0, held[0]["held_at"] if held else now, None
     if last is not None and last["state"] == "open":
-        number, began_at = last["last_number"] + 1, last["started_at"]
+        number, began_at, before = last["last_number"] + 1, last["started_at"], last["severity"]
     if held and now - held[0]["held_at"] >= SUMMARY_AFTER_S:
         told = [Held(row["camera_id"], row["rule"], row["severity"]) for row in held]
-        record.record(connection, [summary(told, began_at, now, number)], routes, now, 0)
+        record.record(connection, [summary(told, began_at, now, number, before)], routes, now, 0)
     elif number and not held and not _any_waiting(connection):
         assert last is not None
         record.record(connection, [storm_over(last["severity"], began_at, now, number)], routes, now, 0)
