@@ -5,7 +5,7 @@ second: a horse that paws, rolls or throws its head changes its outline more tha
 that trembles by 2 % of its length gives 0.07; a horse that grazes gave 0.13 to 0.17 in a clip (YOLO11n, 5 fps).
 """
 
-from math import exp
+from math import exp, log1p
 
 import msgspec
 
@@ -13,6 +13,8 @@ from fbtasks.logic.smoother import MAX_GAP_S, PostureName, Reading
 
 MEMORY_S = 10.0
 """The mean of unrest forgets with this time constant; half of it must have been seen for the mean to count."""
+LONGEST_S = 10 * MEMORY_S
+"""More than so much makes no difference to the mean."""
 STILL_BL_S = 0.12
 """Less is the trembling of the box."""
 LIVELY_BL_S = 0.35
@@ -110,6 +112,8 @@ def observe(activity: Activity, reading: Reading, now: float, elapsed: float, *,
         activity.known_s = activity.lively_s = 0.0
     elif reading.unrest_bl_s is not None and not vague:
         _add(activity, reading.unrest_bl_s, now, elapsed)
+    else:
+        _fade(activity, elapsed)
     before = activity.posture
     if reading.posture != "unknown":
         activity.posture = reading.posture
@@ -121,16 +125,27 @@ def gait(activity: Activity, now: float) -> Gait:
     if activity.bouts and not 0.0 <= now - activity.bouts[0] < BOUTS_WITHIN_S:
         activity.bouts = [at for at in activity.bouts if 0.0 <= now - at < BOUTS_WITHIN_S]
     known = activity.known_s >= MEMORY_S / 2
-    # An average that began at 0 is too low at first, by this share.
-    agitation = activity.mean / (1.0 - exp(-activity.known_s / MEMORY_S)) if known else None
+    agitation = activity.mean / _weight(activity) if known else None
     return Gait(agitation, activity.still_s, len(activity.bouts))
+
+
+def _weight(activity: Activity) -> float:
+    """An average that began at 0 is too low by this factor."""
+    return 1.0 - exp(-activity.known_s / MEMORY_S)
+
+
+def _fade(activity: Activity, elapsed: float) -> None:
+    """Forget by `elapsed` seconds in which nothing was known: what was known long ago says nothing of now."""
+    kept = exp(-elapsed / MEMORY_S)
+    activity.known_s = -MEMORY_S * log1p(-_weight(activity) * kept)
+    activity.mean *= kept
 
 
 def _add(activity: Activity, unrest: float, now: float, elapsed: float) -> None:
     if activity.known_s == 0.0:
         activity.mean = 0.0
     activity.mean += (1.0 - exp(-elapsed / MEMORY_S)) * (unrest - activity.mean)
-    activity.known_s += elapsed
+    activity.known_s = min(activity.known_s + elapsed, LONGEST_S)
     activity.still_s = activity.still_s + elapsed if unrest < STILL_BL_S else 0.0
     before, activity.lively_s = activity.lively_s, activity.lively_s + elapsed if unrest >= LIVELY_BL_S else 0.0
     if before < BOUT_S <= activity.lively_s:

@@ -18,7 +18,8 @@ picture, which a nano model does to one that lies in the dark."""
 MAX_GAP_S = 3.0
 """Longest time between two pictures over which nothing is taken to have changed; more than that was not observed."""
 SPEED_WINDOW_S = 1.0
-"""Velocity is the movement of the box's centre in the last second, as FirstBreath's documentation defines it."""
+"""Velocity is the movement of the box's centre in the last second, as FirstBreath's documentation defines it; where
+pictures come more seldom, between the last two, if they are no more than `MAX_GAP_S` apart."""
 SPEED_MIN_SPAN_S = 0.4
 BINS = 50
 """The window is kept in so many bins at most, so that its cost does not grow with frame rate or length."""
@@ -103,7 +104,7 @@ class Smoother:
     def read(self, window: Window, now: float) -> Reading:
         """The reading at `now`; what is older than the window is dropped from it."""
         window.bins = [piece for piece in window.bins if piece.end_at > now - self.window_s]
-        window.positions = [place for place in window.positions if place.at >= now - SPEED_WINDOW_S]
+        window.positions = _recent(window.positions, now)
         known = sum(piece.known_s for piece in window.bins)
         p_lying = sum(piece.lying_s for piece in window.bins) / known if known > 0 else None
         coverage = min(1.0, known / self.window_s)
@@ -126,6 +127,14 @@ def _posture(before: PostureName, p_lying: float | None, coverage: float) -> Pos
     if p_lying <= ENTER_STANDING:
         return "standing"
     return before
+
+
+def _recent(positions: list[Position], now: float) -> list[Position]:
+    """Those that tell of the speed at `now`, in order of time."""
+    recent = [place for place in positions if place.at >= now - SPEED_WINDOW_S]
+    if len(recent) == 1 and len(positions) > 1 and recent[0].at - positions[-2].at <= MAX_GAP_S:
+        return positions[-2:]
+    return recent
 
 
 def _flow(positions: list[Position]) -> tuple[float, float] | None:

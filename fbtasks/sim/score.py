@@ -67,6 +67,7 @@ class Due:
         due: when it should come.
         sure: without it there is a fault; else it may come or not.
         early_s: how much sooner it may come, for time that may have been seen.
+        who: whose condition it is; nobody's where it is the camera's.
     """
 
     rule: str
@@ -76,6 +77,7 @@ class Due:
     end: float
     sure: bool = True
     early_s: float = 0.0
+    who: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +139,21 @@ def due_alerts(
     for name, settings in rules.items():
         window_s = (windows_s or {}).get(name, 0.0)
         dues = EXPECTED[name](story, settings) if name in EXPECTED else []
+        dues = [replace(due, sure=due.sure and not _may_be_cooling(due, dues, settings)) for due in dues]
         found += [replace(due, due=due.due + window_s, early_s=due.early_s + window_s) for due in dues]
     return found
+
+
+def _may_be_cooling(due: Due, dues: Sequence[Due], settings: RuleSettings) -> bool:
+    """Whether an earlier alert of the same animal, at least as grave, may have been cleared so shortly before."""
+    cooling_s = settings.get("clear_after_s", 0.0) + settings.get("cooldown_s", 0.0) + LATE_S
+    return any(
+        other.who == due.who
+        and other.start < due.start
+        and due.due < other.end + cooling_s
+        and SEVERITIES.index(due.severity) <= SEVERITIES.index(other.severity)
+        for other in dues
+    )
 
 
 def compared(due: Sequence[Due], told: Sequence[Told]) -> dict[str, RuleScore]:
@@ -238,7 +253,7 @@ def _dues(rule: str, settings: RuleSettings, times: Spans, seen: Spans, story: S
                 continue
             sure = due is not None and lasted(within(plain, due, end)) >= SLACK_S
             at = end if due is None else due
-            found.append(Due(rule, severity, start, at, end, sure, max(0.0, at - first - SLACK_S)))
+            found.append(Due(rule, severity, start, at, end, sure, max(0.0, at - first - SLACK_S), who))
     return found
 
 
@@ -272,7 +287,8 @@ def _too_fast(story: Story, settings: RuleSettings) -> list[Due]:
             certain = [span for span in sure if start <= span[0] < end]
             due = (certain[0][0] if certain else start) + for_s
             if end - start >= 0.5 * for_s:
-                found.append(Due("too_fast", settings["severity"], start, due, end, bool(certain), due - for_s - start))
+                early_s = due - for_s - start
+                found.append(Due("too_fast", settings["severity"], start, due, end, bool(certain), early_s, horse))
     return found
 
 

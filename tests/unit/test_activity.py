@@ -45,10 +45,12 @@ def test_agitation_does_not_depend_on_the_frame_rate(fps: float) -> None:
     assert horse.go(10, 0.0).agitation_bl_s == pytest.approx(0.6 * 2.718**-1, abs=0.06)
 
 
-def test_what_was_not_seen_changes_nothing_and_a_gap_makes_it_unknown() -> None:
+def test_unrest_is_remembered_for_seconds_and_unknown_after_a_gap() -> None:
     horse = Horse()
-    before = horse.go(20, 0.5)
-    assert horse.go(20, None) == before
+    before = horse.go(200, 0.5)
+    assert horse.go(8, None).agitation_bl_s == pytest.approx(before.agitation_bl_s)
+    assert horse.go(2, None).agitation_bl_s is None
+    assert horse.go(20, 0.1).agitation_bl_s == pytest.approx(0.1, abs=0.04)
     observe(horse.activity, moving(0.5), horse.now + 60, 60.0)
     assert gait(horse.activity, horse.now + 60).agitation_bl_s is None
 

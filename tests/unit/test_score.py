@@ -326,3 +326,19 @@ def test_a_rule_that_tells_too_early_is_found_out() -> None:
     score = compared([one_due(at=200, end=300)], outcome.told)["lying"]
     assert (len(score.missed), len(score.wrong)) == (1, 1)
     assert report([outcome], seed=0, fps=2)["quiet_night_alerts"] == 0
+
+
+def test_an_alert_within_the_cooldown_may_come_or_not_but_for_another_horse() -> None:
+    bolts = [
+        Event("bolting", "Luna", 100.0, 130.0),
+        Event("bolting", "Luna", 200.0, 230.0),
+        Event("bolting", "Nero", 210.0, 240.0),
+        Event("bolting", "Luna", 500.0, 530.0),
+    ]
+
+    def sure(cooldown_s: float) -> list[bool]:
+        dues = due_alerts(story(*bolts), {"too_fast": FAST | {"cooldown_s": cooldown_s}})
+        return [due.sure for due in sorted(dues, key=lambda due: due.start)]
+
+    assert sure(0.0) == [True, True, True, True]
+    assert sure(100.0) == [True, False, True, True]

@@ -108,6 +108,20 @@ def test_speed_is_unknown_from_too_few_positions() -> None:
     assert SMOOTHER.read(window, 3.0).speed_px_s is None
 
 
+@pytest.mark.parametrize("fps", [0.4, 0.5, 1.0])
+def test_speed_is_known_at_low_frame_rates_too(fps: float) -> None:
+    window = Window()
+    assert feed(window, None, 12.5, fps, speed=50.0).speed_px_s == pytest.approx(50.0)
+    assert len(window.positions) == 2
+
+
+def test_speed_is_unknown_over_a_gap() -> None:
+    window = Window()
+    feed(window, None, 2.0, 5.0, speed=50.0)
+    SMOOTHER.observe(window, 3.5, None, Position(5.5, 0.0, 0.0), 200.0)
+    assert SMOOTHER.read(window, 5.5).speed_px_s is None
+
+
 def test_one_merged_box_does_not_change_the_body_length() -> None:
     window = Window()
     feed(window, None, 3.0, 5, speed=100.0)
