@@ -71,5 +71,6 @@ def test_cameras_come_go_and_change_and_the_others_are_not_disturbed(
 
     with valkey.client() as client:
         changes = [change for _, change in CameraHistory(client, Keys()).peek(100) if change is not None]
-    assert [change.state for change in changes if change.camera_id == "a"] == ["running", "running"]
+    # Once, where it was wanted again before its process had heard that it was not.
+    assert {change.state for change in changes if change.camera_id == "a"} == {"running"}
     assert [change.state for change in changes if change.camera_id == "c"] == ["disabled", "running"]
