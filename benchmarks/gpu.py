@@ -211,7 +211,7 @@ class Bench:
         worker = pipeline.PipelineUnderTest(timed, site, _settings(tight=False, max_batch=most))
         frames = picture.batch(self._pictures[False][1], most)
         seconds = max(self._plan.seconds, 0.3)
-        with worker.running():
+        with pipeline.left_clean(site), worker.running():
             found = comparison.compare(
                 worker, timed, frames, rounds=self._plan.rounds, seconds=seconds, progress=_ignore
             )

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 from fbtasks.cli.bench import machine, picture, servers
 from fbtasks.cli.bench.engines import TimedEngine, opener
 from fbtasks.cli.bench.load import Pace, Site, timetable
-from fbtasks.cli.bench.pipeline import PipelineUnderTest
+from fbtasks.cli.bench.pipeline import PipelineUnderTest, left_clean
 from fbtasks.embedded import port_or_free
 from fbtasks.errors import FbtasksError
 from fbtasks.gpu.preprocess import jpeg_size
@@ -219,7 +219,7 @@ def own(settings: Settings, name: str, site: Site) -> Iterator[Asked]:
     """Our own worker, running."""
     engine = TimedEngine(opener(settings, jpeg_size(site.jpeg))(name))
     worker = PipelineUnderTest(engine, site, settings)
-    with worker.running():
+    with left_clean(site), worker.running():
         yield Own(worker)
 
 
