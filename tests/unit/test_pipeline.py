@@ -365,7 +365,8 @@ def test_an_empty_box_is_told_of_and_a_hidden_horse_or_a_blind_camera_is_not_tak
     assert run.feed(shown([standing(confidence=0.2)], 163, 100)) == []
     assert run.feed(quiet(280, 300, 262.8))[0] == "camera_blind raised warning"
     assert run.feed(shown([], 580, 20)) == ["absent raised info", "camera_blind cleared critical"]
-    assert run.feed(shown([standing()], 600, 10)) == ["absent cleared info"]
+    assert run.feed(shown([standing()], 600, 14)) == []
+    assert run.feed(shown([standing()], 614, 6)) == ["absent cleared info"]
 
 
 def test_a_horse_that_paces_its_box_is_told_of_and_one_that_rests_is_seen_to() -> None:
