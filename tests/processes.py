@@ -103,9 +103,11 @@ class Processes:
     def start(self, *argv: str, env: Mapping[str, str] | None = None, name: str | None = None) -> Process:
         """Start a command of this virtual environment, `start("fbtasks", "infer", env={...})`.
 
-        It runs in the test's own folder with this process's environment, less all `FBTASKS_…`, plus `env`.
+        It runs in the test's own folder with this process's environment, less all `FBTASKS_…`, plus `env`. What it
+        prints can be read at once.
         """
         clean = {key: value for key, value in os.environ.items() if not key.startswith("FBTASKS_")}
+        clean["PYTHONUNBUFFERED"] = "1"
         own_name = f"{len(self._started)}-{name or '-'.join(argv[:2])}"
         process = Process(own_name, [str(BIN / argv[0]), *argv[1:]], {**clean, **(env or {})}, self._folder)
         self._started.append(process)

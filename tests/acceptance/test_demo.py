@@ -32,7 +32,7 @@ SLOW_MACHINE_S = 600
 def test_demo_tells_its_story_and_ctrl_c_leaves_nothing(tmp_path: Path, processes: Processes) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    demo = processes.start("fbtasks", "demo", env={"TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"})
+    demo = processes.start("fbtasks", "demo", env={"TMPDIR": str(scratch)})
 
     wait_until(lambda: demo.exit_code is not None or not _missing(demo), SLOW_MACHINE_S, "the whole story")
     assert not _missing(demo), demo.tail()
