@@ -358,6 +358,19 @@ def _waiting(subject: str, text: str, oldest_s: float | None, look: Look, *, cri
     return Finding(level, subject, f"{text}, oldest {oldest_s:.0f} s", since=since)
 
 
+class News:
+    """Which findings differ from those of the last look: a log that repeats itself is not read."""
+
+    def __init__(self) -> None:
+        self._levels: dict[str, Level] = {}
+
+    def among(self, found: Sequence[Finding]) -> list[Finding]:
+        """Those whose level is another than before; at the first look those that are not ok."""
+        news = [one for one in found if one.level != self._levels.get(one.subject, "ok")]
+        self._levels = {one.subject: one.level for one in found}
+        return news
+
+
 def worst(findings: Iterable[Finding]) -> Level:
     """The gravest level of all; what is unknown is graver than a warning, for it may be anything."""
     return max((finding.level for finding in findings), key=LEVELS.index, default="ok")

@@ -14,7 +14,7 @@ from redis import Redis
 
 from fbtasks.cli import with_settings
 from fbtasks.errors import FbtasksError
-from fbtasks.health import CAMERA, Finding, HealthBoard, Level, report_of, summary, worst
+from fbtasks.health import CAMERA, Finding, HealthBoard, Level, News, report_of, summary, worst
 from fbtasks.keys import Keys
 from fbtasks.lifecycle import on_stop
 from fbtasks.logic.ping import Pinger
@@ -104,7 +104,7 @@ def watch_on(settings: Settings) -> None:
     with on_stop(stop.set), watcher:
         log.info("watching")
         notify(READY)
-        said = ""
+        news = News()
         while not stop.is_set():
             found = watcher.look()
             now = time()
@@ -116,7 +116,9 @@ def watch_on(settings: Settings) -> None:
                     monotonic(),
                 )
             notify(WATCHDOG, status(summary(found)))
-            said = _say(found, said)
+            if news.among(found):
+                wrong = any(not one.ok for one in found)
+                log.log(logging.WARNING if wrong else logging.INFO, "%s", summary(found))
             stop.wait(min(health.interval_s, WATCH_AT_LEAST_EVERY_S))
         notify(STOPPING)
     with suppress(*REDIS_AWAY):
@@ -139,11 +141,3 @@ def _hint(settings: Settings, finding: Finding) -> str:
     """Where a server was looked for that is down."""
     url = {STATE: settings.state_url, FRAMES: settings.frames_url}.get(finding.subject)
     return f" ({redact_url(url)}; is `fbtasks up` running?)" if url is not None and finding.level == "critical" else ""
-
-
-def _say(found: Sequence[Finding], said: str) -> str:
-    """Log what is wrong when other things are than before; returns what is."""
-    wrong = ", ".join(f"{one.subject} {one.level}" for one in found if not one.ok)
-    if wrong != said:
-        log.log(logging.WARNING if wrong else logging.INFO, "%s", summary(found))
-    return wrong

@@ -8,7 +8,7 @@ from time import time
 from fbtasks.camera_history import CameraHistory
 from fbtasks.celery import settings
 from fbtasks.errors import ConfigError
-from fbtasks.health import REPORT_EVERY_S, HealthBoard, report_of
+from fbtasks.health import REPORT_EVERY_S, HealthBoard, News, report_of
 from fbtasks.keys import Keys
 from fbtasks.logic.evidence import Evidence
 from fbtasks.logic.pace import Paces
@@ -44,6 +44,7 @@ class Runtime:
         self.dead = DeadLetters(self.redis, self.keys)
         self.paces = Paces(self.redis, self.keys)
         self.board = HealthBoard(self.redis, self.keys)
+        self.news = News()
         self.registry = Registry(self.redis, settings)
         # Bounded, for camera names come from outside; a pipeline holds settings, no state, and is made again at will.
         self.pipeline = lru_cache(maxsize=4096)(self._pipeline)

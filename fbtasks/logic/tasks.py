@@ -59,7 +59,12 @@ log = logging.getLogger(__name__)
 WEATHER = (OwnershipLost, OutboxFull, StoreUnavailable, OperationalError, *REDIS_AWAY)
 """What ends a task without being a fault of it. Celery notes it in one line; the sweep or the next push tries again."""
 ALERTS_AT_ONCE = 100
-LOGGED_AS = {"warning": logging.WARNING, "unknown": logging.WARNING, "critical": logging.ERROR}
+LOGGED_AS = {
+    "ok": logging.INFO,
+    "warning": logging.WARNING,
+    "unknown": logging.WARNING,
+    "critical": logging.ERROR,
+}
 DELIVERY_LIMIT_S = 30.0
 """A delivery task ends after this long; the sweep sends another for what is left."""
 SLACK_S = 15.0
@@ -288,14 +293,13 @@ def sweep() -> None:
 
 @app.task(name=CHECK_HEALTH, throws=WEATHER)
 def check_health() -> None:
-    """Log what is down, and make alerts of it. That this ran at all is the sign that the logic consumes."""
+    """Log what goes down and comes back, and make alerts of it. That this ran is the sign that the logic consumes."""
     shared = runtime()
     now = time()
     shared.report(0, 0)
     found = findings(settings, shared.redis, shared.frames_redis, shared.store, now=now)
-    for finding in found:
-        if not finding.ok:
-            log.log(LOGGED_AS[finding.level], "health: %s: %s", finding.subject, finding.text)
+    for finding in shared.news.among(found):
+        log.log(LOGGED_AS[finding.level], "health: %s: %s", finding.subject, finding.text)
     told = tell_system(
         shared.redis, shared.keys, found, shared.store.open_episodes, now=now, patience_s=settings.health.stale_after_s
     )

@@ -6,7 +6,20 @@ from typing import Any
 
 import pytest
 
-from fbtasks.health import PREPARING, ROLES, CameraReport, Depths, Finding, Level, Look, Report, Role, assess, worst
+from fbtasks.health import (
+    PREPARING,
+    ROLES,
+    CameraReport,
+    Depths,
+    Finding,
+    Level,
+    Look,
+    News,
+    Report,
+    Role,
+    assess,
+    worst,
+)
 
 NOW = 1_700_000_000.0
 STALE_S = 30.0
@@ -270,3 +283,14 @@ def test_queues_are_judged(changes: dict[str, Any], subject: str, level: Level, 
     found = judged(healthy(), subject, depths)
     assert found.level == level
     assert said in found.text
+
+
+def test_only_what_has_changed_is_news() -> None:
+    dark, dead = Finding("critical", "camera box-3", "no frame for 15 s"), Finding("warning", "outbox", "3 wait")
+    news = News()
+    assert news.among([Finding("ok", "redis", "answers"), dark]) == [dark]
+    assert news.among([dark, dead]) == [dead]
+    assert news.among([replace(dark, text="no frame for 20 s"), dead]) == []
+    again = replace(dark, level="ok", text="running")
+    assert news.among([again, dead]) == [again]
+    assert news.among([again, dead]) == []
