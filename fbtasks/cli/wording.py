@@ -82,6 +82,8 @@ def told(found: Detail, now: float, zone: Zone) -> Iterator[str]:
         yield view_line(view, zone)
         if view.alert.picture is not None:
             yield f"    picture: {view.alert.picture}"
+        if view.alert.clip is not None:
+            yield f"    clip: {view.alert.clip}"
         for name, value in view.alert.evidence.items():
             yield f"    {name}: {_value(value)}"
         for delivery in view.deliveries:

@@ -16,9 +16,12 @@ from redis.exceptions import LockError
 from fbtasks.alert import Alert
 from fbtasks.celery import (
     CHECK_HEALTH,
+    CLEAR_BUCKET,
     CLEAR_OUT,
+    COPY_EVIDENCE,
     DELIVER,
-    FORGET_MINUTES,
+    FORGET,
+    MAKE_CLIP,
     PROCESS_CAMERA,
     REPORT_NIGHT,
     SHOW,
@@ -29,13 +32,24 @@ from fbtasks.celery import (
     app,
     settings,
 )
-from fbtasks.errors import BadMessage, ConfigError, DeliveryFailed, OutboxFull, OwnershipLost, StoreUnavailable
-from fbtasks.keys import DELIVERING_TTL_S
-from fbtasks.logic import exporter, retention
+from fbtasks.errors import (
+    BadMessage,
+    ConfigError,
+    CopyFailed,
+    DeliveryFailed,
+    OutboxFull,
+    OwnershipLost,
+    StoreUnavailable,
+)
+from fbtasks.keys import DELIVERING_TTL_S, FILM_SLACK_S
+from fbtasks.logic import clips, exporter, retention
+from fbtasks.logic.bucket import Bucket
 from fbtasks.logic.camera_changes import store_changes
 from fbtasks.logic.checkup import findings
+from fbtasks.logic.copies import await_copy, copy_waiting
 from fbtasks.logic.delivery import Outcome, deliver_due
 from fbtasks.logic.evidence import SUFFIX as PICTURE_SUFFIX
+from fbtasks.logic.film import need_encoder
 from fbtasks.logic.minutes import Minute, decode_minute, is_minute
 from fbtasks.logic.moment import decided
 from fbtasks.logic.pace import Pace
@@ -51,7 +65,7 @@ from fbtasks.logic.store import open_store
 from fbtasks.logic.system_book import tell_system
 from fbtasks.logic.turn import take_turn
 from fbtasks.mailbox import committed_at
-from fbtasks.transport import REDIS_AWAY
+from fbtasks.transport import REDIS_AWAY, FrameQueue
 from fbtasks.wire import encode
 
 log = logging.getLogger(__name__)
@@ -62,11 +76,15 @@ ALERTS_AT_ONCE = 100
 LOGGED_AS = {"warning": logging.WARNING, "unknown": logging.WARNING, "critical": logging.ERROR}
 DELIVERY_LIMIT_S = 30.0
 """A delivery task ends after this long; the sweep sends another for what is left."""
+COPY_LIMIT_S = 40.0
+"""A copying task begins no other file after half of it: one may take as long as the bucket may wait with its answer."""
 SLACK_S = 15.0
 """For the store and a busy machine; with the usual `timeout_s`, a task that hangs is gone before its lock is."""
 MINUTES_IN_PIECE = 1000
 MINUTE_PIECES = 100
 """As many may go in one run; 100 cameras with two tracks each write 3,000 rows between two runs."""
+EPISODES_IN_PIECE = 100
+EPISODE_PIECES = 20
 REPORT_AFTER_S = 120.0
 """By then the last minutes of a night are in the store, unless something is down."""
 RESENT_AFTER_S = 2 * SWEEP_EVERY_S
@@ -83,11 +101,20 @@ def _prepare(**_: object) -> None:
         refuse_wrong_settings(settings)
         # Here, unlike on a camera's machine, their libraries must be there.
         sinks_of(settings, Redis())
+        _need_what_evidence_needs()
         _migrate()
     except StoreUnavailable as error:
         log.warning("%s", error)
     except ConfigError as error:
         raise SystemExit(f"fbtasks: {error}") from None
+
+
+def _need_what_evidence_needs() -> None:
+    """Raises `ExtraMissing`."""
+    if settings.evidence.enabled and settings.evidence.clip.seconds:
+        need_encoder()
+    if settings.evidence.s3 is not None:
+        Bucket(settings.evidence.s3)
 
 
 def _migrate() -> None:
@@ -144,10 +171,20 @@ def store_alerts() -> None:
         shared.store.record(alerts, shared.routes, time(), settings.storm.per_minute)
         shared.store.record_minutes(over)
         shared.dead.add("alerts", refused, time())
+        _begin_evidence(alerts)
         shared.outbox.remove([identifier for identifier, _ in entries])
         for alert in alerts:
             log.info("camera %s: %s %s: %s", alert.camera_id, alert.severity, alert.event, alert.message)
     _send_due(shared)
+
+
+def _begin_evidence(alerts: Iterable[Alert]) -> None:
+    """Start what takes longer than an alert may wait: its clip, while the pictures for it are there, and copies."""
+    for alert in alerts:
+        if alert.clip is not None:
+            make_clip.apply_async((alert.camera_id, alert.at, alert.clip), expires=FILM_SLACK_S)
+    if settings.evidence.s3 is not None and any(alert.picture for alert in alerts):
+        copy_evidence.apply_async(expires=RESENT_AFTER_S)
 
 
 def _parse(
@@ -284,6 +321,7 @@ def sweep() -> None:
     else:
         _send_due(shared)
     store_changes(shared.camera_history, shared.store)
+    shared.note_cameras(time())
 
 
 @app.task(name=CHECK_HEALTH, throws=WEATHER)
@@ -305,6 +343,42 @@ def check_health() -> None:
     exporter.observe_queues(shared, now)  # last: it ends where the frames' Redis is away
 
 
+@app.task(name=MAKE_CLIP, throws=(*WEATHER, BadMessage, OSError))
+def make_clip(camera_id: str, at: float, name: str) -> None:
+    """Write the film of the seconds before an alert, which has been promised it under that name."""
+    shared, folder = runtime(), settings.evidence_folder
+    frames = FrameQueue(shared.frames_redis, shared.keys, settings.frames.max_length)
+    try:
+        made = clips.make_clip(folder / name, frames, camera_id, at=at, seconds=settings.evidence.clip.seconds)
+    except (BadMessage, OSError) as error:
+        log.warning("camera %s: no clip %s: %s", camera_id, name, error)
+        raise
+    if made and settings.evidence.s3 is not None:
+        await_copy(folder, name)
+        copy_evidence.apply_async(expires=RESENT_AFTER_S)
+
+
+@app.task(name=COPY_EVIDENCE, throws=(*WEATHER, CopyFailed), time_limit=COPY_LIMIT_S + SLACK_S)
+def copy_evidence() -> None:
+    """Copy pictures and films to the bucket, on the machine that this runs on; the next run takes what is left."""
+    shared = runtime()
+    if shared.bucket is None:
+        return
+    with _held(shared, shared.keys.copying) as is_mine:
+        if is_mine:
+            deadline = monotonic() + COPY_LIMIT_S / 2
+            copy_waiting(settings.evidence_folder, shared.bucket, lambda: monotonic() >= deadline)
+
+
+@app.task(name=CLEAR_BUCKET, throws=(*WEATHER, CopyFailed))
+def clear_bucket() -> None:
+    """Remove copies of pictures and films that are too old."""
+    bucket = runtime().bucket
+    removed = bucket.clear_out(time()) if bucket is not None else 0
+    if removed:
+        log.info("%d old files removed from the bucket", removed)
+
+
 @app.task(name=CLEAR_OUT, throws=(*WEATHER, OSError))
 def clear_out() -> None:
     """Remove recordings and pictures that are too old or too many, on the machine that this runs on.
@@ -317,6 +391,7 @@ def clear_out() -> None:
             _clear_out(recording.folder, RESULTS_SUFFIX, recording.keep_days, recording.max_mb)
     finally:
         _clear_out(settings.evidence_folder, PICTURE_SUFFIX, evidence.keep_days, evidence.max_mb)
+        _clear_out(settings.evidence_folder, clips.SUFFIX, evidence.clip.keep_days, evidence.clip.max_mb)
 
 
 def _clear_out(folder: Path, suffix: str, keep_days: float, max_mb: int) -> None:
@@ -325,15 +400,20 @@ def _clear_out(folder: Path, suffix: str, keep_days: float, max_mb: int) -> None
         log.info("%d old files removed from %s", removed, folder)
 
 
-@app.task(name=FORGET_MINUTES, throws=WEATHER)
-def forget_minutes() -> None:
-    """Remove minutes that are too old, a bounded piece at a time, so that nobody waits long for their table."""
-    shared = runtime()
-    before = time() - settings.metrics.keep_days * 86_400
+@app.task(name=FORGET, throws=WEATHER)
+def forget() -> None:
+    """Remove from the store what is too old, a bounded piece at a time, so that nobody waits long for a table."""
+    shared, now = runtime(), time()
+    before = now - settings.metrics.keep_days * 86_400
     for _ in range(MINUTE_PIECES):
         if not shared.store.forget_minutes(before, MINUTES_IN_PIECE):
             break
     shared.store.forget_camera_changes(before)
+    before = now - settings.store.keep_days * 86_400
+    for _ in range(EPISODE_PIECES):
+        if not shared.store.forget_episodes(before, EPISODES_IN_PIECE):
+            break
+    shared.store.forget_mutes(before)
 
 
 @app.task(name=REPORT_NIGHT, throws=WEATHER)

@@ -50,7 +50,7 @@ class ProducerDaemon:
                 frames=settings.frames,
                 redis=settings.redis,
                 frames_url=settings.frames_url,
-                pictures=settings.evidence.enabled,
+                evidence=settings.evidence.model_copy(update={"s3": None}),  # whose keys a reader does not need
                 log=settings.log,
             ),
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
