@@ -81,7 +81,7 @@ def _client(settings: S3Settings) -> tuple[tuple[type[Exception], ...], Any]:
         from obstore.store import S3Store  # noqa: PLC0415
     except ImportError:
         raise ExtraMissing("evidence.s3: the S3 client is missing; run `pip install fbtasks[s3]`") from None
-    login = {}
+    login: dict[str, Any] = {}
     if settings.access_key is not None and settings.secret_key is not None:
         login = {"access_key_id": settings.access_key, "secret_access_key": settings.secret_key.get_secret_value()}
     client = S3Store(

@@ -145,8 +145,9 @@ def test_the_producer_keeps_films_of_the_cameras_that_are_to_have_them(valkey: V
 )
 def test_which_alerts_have_a_clip(changes: dict[str, str], wanted: bool) -> None:
     settings = EvidenceSettings(clip=ClipSettings(seconds=SECONDS, cameras=["box-3"]))
-    assert wants_clip(first_alert("box-3", **changes), settings) is wanted
-    assert not wants_clip(first_alert("box-3", **changes), EvidenceSettings())
+    alert = first_alert("box-3").model_copy(update=changes)
+    assert wants_clip(alert, settings) is wanted
+    assert not wants_clip(alert, EvidenceSettings())
 
 
 def test_a_worker_promises_a_clip_and_makes_it(
