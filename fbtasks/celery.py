@@ -129,7 +129,7 @@ def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         "forget": {"task": FORGET, "schedule": FORGET_EVERY_S, "options": {"expires": FORGET_EVERY_S}},
         "report-night": {"task": REPORT_NIGHT, "schedule": REPORT_EVERY_S, "options": {"expires": REPORT_EVERY_S}},
     }
-    if settings.evidence.s3 is None:
+    if not settings.evidence.s3.bucket:
         return regular
     return regular | {
         "copy-evidence": {"task": COPY_EVIDENCE, "schedule": COPY_EVERY_S, "options": {"expires": COPY_EVERY_S}},

@@ -385,7 +385,7 @@ class ClipSettings(Section):
 class S3Settings(Section):
     """A bucket to which pictures and films are copied; needs `fbtasks[s3]` where the Celery worker runs."""
 
-    bucket: str = Field(min_length=1, description="must be there already")
+    bucket: str = Field("", description="must be there already; empty: no copies")
     endpoint: str | None = Field(None, pattern=r"^https?://", description="URL of the server; none: Amazon's")
     region: str = Field("us-east-1", min_length=1, description="most servers but Amazon's do not care")
     prefix: str = Field("", pattern=r"^([A-Za-z0-9!_.*'()-]+/)*$", description="before each name; ends with `/`")
@@ -408,7 +408,7 @@ class EvidenceSettings(Section):
     keep_days: float = Field(30.0, gt=0, le=3650, description="older pictures are removed")
     max_mb: int = Field(500, ge=10, le=1_000_000, description="beyond, the oldest pictures are removed")
     clip: ClipSettings = ClipSettings()
-    s3: S3Settings | None = Field(None, description="a bucket for copies; none: the folder alone")
+    s3: S3Settings = S3Settings()
 
     def films(self, camera_id: str) -> bool:
         """Whether the last seconds of this camera are to be at hand."""

@@ -93,7 +93,7 @@ class Evidence:
             return without_picture(alert, str(error))
         except OSError as error:
             return without_picture(alert, f"it could not be written: {error.strerror}")
-        if self._settings.s3 is not None:
+        if self._settings.s3.bucket:
             await_copy(self._folder, name)
         facts = {"picture_after_s": round(at - alert.at, 3)}
         # A camera whose picture could be had sent some until just now: its film is there as well.

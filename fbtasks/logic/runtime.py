@@ -121,7 +121,7 @@ class Runtime:
     @cached_property
     def bucket(self) -> Bucket | None:
         """Where pictures and films are copied to, if anywhere."""
-        return Bucket(self.settings.evidence.s3) if self.settings.evidence.s3 is not None else None
+        return Bucket(self.settings.evidence.s3) if self.settings.evidence.s3.bucket else None
 
     def report(self, decisions: int, late: int) -> None:
         """Count decisions and results that came late, and tell the health board at most once a second."""

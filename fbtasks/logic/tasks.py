@@ -113,7 +113,7 @@ def _need_what_evidence_needs() -> None:
     """Raises `ExtraMissing`."""
     if settings.evidence.enabled and settings.evidence.clip.seconds:
         need_encoder()
-    if settings.evidence.s3 is not None:
+    if settings.evidence.s3.bucket:
         Bucket(settings.evidence.s3)
 
 
@@ -183,7 +183,7 @@ def _begin_evidence(alerts: Iterable[Alert]) -> None:
     for alert in alerts:
         if alert.clip is not None:
             make_clip.apply_async((alert.camera_id, alert.at, alert.clip), expires=FILM_SLACK_S)
-    if settings.evidence.s3 is not None and any(alert.picture for alert in alerts):
+    if settings.evidence.s3.bucket and any(alert.picture for alert in alerts):
         copy_evidence.apply_async(expires=RESENT_AFTER_S)
 
 
@@ -353,7 +353,7 @@ def make_clip(camera_id: str, at: float, name: str) -> None:
     except (BadMessage, OSError) as error:
         log.warning("camera %s: no clip %s: %s", camera_id, name, error)
         raise
-    if made and settings.evidence.s3 is not None:
+    if made and settings.evidence.s3.bucket:
         await_copy(folder, name)
         copy_evidence.apply_async(expires=RESENT_AFTER_S)
 

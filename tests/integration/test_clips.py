@@ -175,4 +175,4 @@ def test_a_worker_promises_a_clip_and_makes_it(
     wait_until(path.exists, 20, "the clip")
     assert len(pictures(path)) == 51
     shown = stable.run("fbtasks", "alerts", "show", str(alert.episode_id))
-    assert f"clip: {stored.clip}" in shown.output()
+    assert f"clip: {path}" in shown.output()

@@ -136,7 +136,7 @@ def evidence(settings: Settings) -> Iterator[Diagnosis]:
             yield Diagnosis("ok", "clips", f"{settings.evidence.clip.seconds:g} s before an alert")
         except ConfigError as error:
             yield Diagnosis("critical", "clips", str(error))
-    if settings.evidence.s3 is not None:
+    if settings.evidence.s3.bucket:
         try:
             Bucket(settings.evidence.s3).reach()
             yield Diagnosis("ok", "bucket", f"{settings.evidence.s3.bucket} lets us in")
