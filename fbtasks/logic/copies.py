@@ -6,7 +6,8 @@ when the bucket has taken it. So nothing is forgotten while the bucket is away, 
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from fbtasks.errors import CopyFailed
@@ -32,6 +33,15 @@ def await_copy(folder: Path, name: str) -> None:
 def waiting(folder: Path) -> list[Path]:
     """What is still to be copied, the oldest day first."""
     return sorted(path for path in (folder / WAITING).glob("*_*") if not path.name.startswith("."))
+
+
+def oldest_s(links: Sequence[Path], now: float) -> float:
+    """For how long the first of these files has waited at `now` (unix seconds), seconds; 0 when there is none."""
+    written_at = []
+    for link in links:
+        with suppress(FileNotFoundError):  # it has been copied meanwhile
+            written_at.append(link.stat().st_mtime)
+    return max(0.0, now - min(written_at, default=now))
 
 
 def copy_waiting(folder: Path, bucket: Bucket, is_over: Callable[[], bool]) -> int:

@@ -1,5 +1,6 @@
 """Copies of pictures and clips in a bucket, on a real server of S3's protocol."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from time import time
@@ -11,7 +12,7 @@ from celery import Celery
 from fbtasks.errors import CopyFailed
 from fbtasks.keys import Keys
 from fbtasks.logic.bucket import Bucket
-from fbtasks.logic.copies import await_copy, copy_waiting, waiting
+from fbtasks.logic.copies import await_copy, copy_waiting, oldest_s, waiting
 from fbtasks.settings import S3Settings
 from fbtasks.transport import FrameQueue
 from fbtasks.wire import encode
@@ -86,7 +87,9 @@ def test_while_the_server_is_away_nothing_is_lost(server: Seaweed, folder: Path)
     server.end()
     with pytest.raises(CopyFailed, match="bucket alerts"):
         copy_waiting(folder, bucket, lambda: False)
-    assert len(waiting(folder)) == 1
+    [link] = waiting(folder)
+    os.utime(link, (100.0, 100.0))
+    assert oldest_s([link], 160.0) == 60.0
     server.start()
     wait_until(lambda: _takes(server), 30, "the S3 server to take objects again")
     assert copy_waiting(folder, bucket, lambda: False) == 1
@@ -134,4 +137,11 @@ def test_a_worker_copies_the_picture_of_an_alert(
         Celery(broker=state.url).send_task("fbtasks.store_alerts", queue="logic")
         wait_until(lambda: len(objects(server)) == 1, 30, "the copy")
     assert list(objects(server)) == [f"2023-11-14/box-3.lying.{alert.episode_id}.0.alert.jpg"]
-    wait_until(lambda: not waiting(tmp_path / "data" / "evidence"), 10, "nothing to wait any more")
+    evidence = tmp_path / "data" / "evidence"
+    wait_until(lambda: not waiting(evidence), 10, "nothing to wait any more")
+    assert "0 pictures and clips wait" in stable.run("fbtasks", "check").output()
+    [picture] = evidence.glob("2*/*")
+    await_copy(evidence, str(picture.relative_to(evidence)))
+    os.utime(picture, (100.0, 100.0))
+    [told] = [line for line in stable.run("fbtasks", "check").output().splitlines() if "bucket" in line]
+    assert told.startswith("WARN")
