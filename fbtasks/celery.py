@@ -78,7 +78,7 @@ def make_app(settings: Settings) -> Celery:
     app = Celery(
         "fbtasks",
         broker=broker_url(settings.state_url),
-        include=["fbtasks.logic.tasks"],
+        include=["fbtasks.logic.tasks", "fbtasks.logic.evidence_tasks"],
         amqp="fbtasks.broker:AMQP",
     )
     app.conf.update(

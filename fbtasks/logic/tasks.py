@@ -1,33 +1,25 @@
 """The Celery tasks. Thin: each takes what it needs from the runtime and calls what does the work."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from time import monotonic, time
 
 from celery.signals import worker_init
-from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from redis import Redis
-from redis.exceptions import LockError
 
 from fbtasks.alert import Alert
 from fbtasks.celery import (
     CHECK_HEALTH,
-    CLEAR_BUCKET,
-    CLEAR_OUT,
-    COPY_EVIDENCE,
     DELIVER,
     FORGET,
-    MAKE_CLIP,
     PROCESS_CAMERA,
     REPORT_NIGHT,
     SHOW,
     STORE_ALERTS,
     SWEEP,
-    SWEEP_EVERY_S,
     WAKE_UP_EXPIRES_S,
     app,
     settings,
@@ -35,25 +27,17 @@ from fbtasks.celery import (
 from fbtasks.errors import (
     BadMessage,
     ConfigError,
-    CopyFailed,
     DeliveryFailed,
-    OutboxFull,
-    OwnershipLost,
     StoreUnavailable,
 )
-from fbtasks.keys import DELIVERING_TTL_S, FILM_SLACK_S
-from fbtasks.logic import clips, exporter, retention
-from fbtasks.logic.bucket import Bucket
+from fbtasks.logic import exporter
 from fbtasks.logic.camera_changes import store_changes
 from fbtasks.logic.checkup import findings
-from fbtasks.logic.copies import await_copy, copy_waiting
 from fbtasks.logic.delivery import Outcome, deliver_due
-from fbtasks.logic.evidence import SUFFIX as PICTURE_SUFFIX
-from fbtasks.logic.film import need_encoder
+from fbtasks.logic.evidence_tasks import begin_evidence, refuse_missing_libraries
 from fbtasks.logic.minutes import Minute, decode_minute, is_minute
 from fbtasks.logic.moment import decided
 from fbtasks.logic.pace import Pace
-from fbtasks.logic.recorder import SUFFIX as RESULTS_SUFFIX
 from fbtasks.logic.refusal import refuse_wrong_settings
 from fbtasks.logic.reports import write_last
 from fbtasks.logic.runtime import Runtime, runtime
@@ -64,20 +48,16 @@ from fbtasks.logic.state import state_from_open_episodes
 from fbtasks.logic.store import open_store
 from fbtasks.logic.system_book import tell_system
 from fbtasks.logic.turn import take_turn
+from fbtasks.logic.weather import RESENT_AFTER_S, WEATHER, held
 from fbtasks.mailbox import committed_at
-from fbtasks.transport import REDIS_AWAY, FrameQueue
 from fbtasks.wire import encode
 
 log = logging.getLogger(__name__)
 
-WEATHER = (OwnershipLost, OutboxFull, StoreUnavailable, OperationalError, *REDIS_AWAY)
-"""What ends a task without being a fault of it. Celery notes it in one line; the sweep or the next push tries again."""
 ALERTS_AT_ONCE = 100
 LOGGED_AS = {"warning": logging.WARNING, "unknown": logging.WARNING, "critical": logging.ERROR}
 DELIVERY_LIMIT_S = 30.0
 """A delivery task ends after this long; the sweep sends another for what is left."""
-COPY_LIMIT_S = 40.0
-"""A copying task begins no other file after half of it: one may take as long as the bucket may wait with its answer."""
 SLACK_S = 15.0
 """For the store and a busy machine; with the usual `timeout_s`, a task that hangs is gone before its lock is."""
 MINUTES_IN_PIECE = 1000
@@ -87,8 +67,6 @@ EPISODES_IN_PIECE = 100
 EPISODE_PIECES = 20
 REPORT_AFTER_S = 120.0
 """By then the last minutes of a night are in the store, unless something is down."""
-RESENT_AFTER_S = 2 * SWEEP_EVERY_S
-"""By then the sweep has sent again what is still to be done; without this end the queue grows while a backend hangs."""
 
 
 @worker_init.connect
@@ -101,20 +79,12 @@ def _prepare(**_: object) -> None:
         refuse_wrong_settings(settings)
         # Here, unlike on a camera's machine, their libraries must be there.
         sinks_of(settings, Redis())
-        _need_what_evidence_needs()
+        refuse_missing_libraries()
         _migrate()
     except StoreUnavailable as error:
         log.warning("%s", error)
     except ConfigError as error:
         raise SystemExit(f"fbtasks: {error}") from None
-
-
-def _need_what_evidence_needs() -> None:
-    """Raises `ExtraMissing`."""
-    if settings.evidence.enabled and settings.evidence.clip.seconds:
-        need_encoder()
-    if settings.evidence.s3.bucket:
-        Bucket(settings.evidence.s3)
 
 
 def _migrate() -> None:
@@ -171,20 +141,11 @@ def store_alerts() -> None:
         shared.store.record(alerts, shared.routes, time(), settings.storm.per_minute)
         shared.store.record_minutes(over)
         shared.dead.add("alerts", refused, time())
-        _begin_evidence(alerts)
+        begin_evidence(alerts)
         shared.outbox.remove([identifier for identifier, _ in entries])
         for alert in alerts:
             log.info("camera %s: %s %s: %s", alert.camera_id, alert.severity, alert.event, alert.message)
     _send_due(shared)
-
-
-def _begin_evidence(alerts: Iterable[Alert]) -> None:
-    """Start what takes longer than an alert may wait: its clip, while the pictures for it are there, and copies."""
-    for alert in alerts:
-        if alert.clip is not None:
-            make_clip.apply_async((alert.camera_id, alert.at, alert.clip), expires=FILM_SLACK_S)
-    if settings.evidence.s3.bucket and any(alert.picture for alert in alerts):
-        copy_evidence.apply_async(expires=RESENT_AFTER_S)
 
 
 def _parse(
@@ -229,28 +190,13 @@ def deliver(sink: str) -> None:
     hangs, and every sink with it, that holds one process of the worker, not all of them.
     """
     shared = runtime()
-    with _held(shared, shared.keys.delivering(sink)) as is_mine:
+    with held(shared.redis, shared.keys.delivering(sink)) as is_mine:
         if not is_mine:
             return
         pace = shared.paces.read(sink)
-        with _held(shared, shared.keys.probing) if pace.failures else nullcontext(True) as may_try:
+        with held(shared.redis, shared.keys.probing) if pace.failures else nullcontext(True) as may_try:
             if may_try:
                 _deliver_and_show(shared, sink, pace)
-
-
-@contextmanager
-def _held(shared: Runtime, key: str) -> Iterator[bool]:
-    """Hold a lock, if nobody else does; yields whether it is held."""
-    lock = shared.redis.lock(key, timeout=DELIVERING_TTL_S)
-    if not lock.acquire(blocking=False):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        # It expires on its own where Redis is away, or was for longer than it lives.
-        with suppress(LockError, *REDIS_AWAY):
-            lock.release()
 
 
 def _deliver_and_show(shared: Runtime, sink: str, pace: Pace) -> None:
@@ -341,63 +287,6 @@ def check_health() -> None:
     if told:
         store_alerts.apply_async(expires=RESENT_AFTER_S)
     exporter.observe_queues(shared, now)  # last: it ends where the frames' Redis is away
-
-
-@app.task(name=MAKE_CLIP, throws=(*WEATHER, BadMessage, OSError))
-def make_clip(camera_id: str, at: float, name: str) -> None:
-    """Write the film of the seconds before an alert, which has been promised it under that name."""
-    shared, folder = runtime(), settings.evidence_folder
-    frames = FrameQueue(shared.frames_redis, shared.keys, settings.frames.max_length)
-    try:
-        made = clips.make_clip(folder / name, frames, camera_id, at=at, seconds=settings.evidence.clip.seconds)
-    except (BadMessage, OSError) as error:
-        log.warning("camera %s: no clip %s: %s", camera_id, name, error)
-        raise
-    if made and settings.evidence.s3.bucket:
-        await_copy(folder, name)
-        copy_evidence.apply_async(expires=RESENT_AFTER_S)
-
-
-@app.task(name=COPY_EVIDENCE, throws=(*WEATHER, CopyFailed), time_limit=COPY_LIMIT_S + SLACK_S)
-def copy_evidence() -> None:
-    """Copy pictures and films to the bucket, on the machine that this runs on; the next run takes what is left."""
-    shared = runtime()
-    if shared.bucket is None:
-        return
-    with _held(shared, shared.keys.copying) as is_mine:
-        if is_mine:
-            deadline = monotonic() + COPY_LIMIT_S / 2
-            copy_waiting(settings.evidence_folder, shared.bucket, lambda: monotonic() >= deadline)
-
-
-@app.task(name=CLEAR_BUCKET, throws=(*WEATHER, CopyFailed))
-def clear_bucket() -> None:
-    """Remove copies of pictures and films that are too old."""
-    bucket = runtime().bucket
-    removed = bucket.clear_out(time()) if bucket is not None else 0
-    if removed:
-        log.info("%d old files removed from the bucket", removed)
-
-
-@app.task(name=CLEAR_OUT, throws=(*WEATHER, OSError))
-def clear_out() -> None:
-    """Remove recordings and pictures that are too old or too many, on the machine that this runs on.
-
-    With workers on several machines each gets its turn by chance, within minutes.
-    """
-    recording, evidence = settings.recording, settings.evidence
-    try:
-        if recording.folder is not None:
-            _clear_out(recording.folder, RESULTS_SUFFIX, recording.keep_days, recording.max_mb)
-    finally:
-        _clear_out(settings.evidence_folder, PICTURE_SUFFIX, evidence.keep_days, evidence.max_mb)
-        _clear_out(settings.evidence_folder, clips.SUFFIX, evidence.clip.keep_days, evidence.clip.max_mb)
-
-
-def _clear_out(folder: Path, suffix: str, keep_days: float, max_mb: int) -> None:
-    removed = retention.clear_out(folder, suffix, time(), keep_s=keep_days * 86_400, max_bytes=max_mb * 1_000_000)
-    if removed:
-        log.info("%d old files removed from %s", removed, folder)
 
 
 @app.task(name=FORGET, throws=WEATHER)
