@@ -140,8 +140,8 @@ def test_a_worker_copies_the_picture_of_an_alert(
     evidence = tmp_path / "data" / "evidence"
     wait_until(lambda: not waiting(evidence), 10, "nothing to wait any more")
     assert "0 pictures and clips wait" in stable.run("fbtasks", "check").output()
-    [picture] = evidence.glob("2*/*")
-    await_copy(evidence, str(picture.relative_to(evidence)))
-    os.utime(picture, (100.0, 100.0))
+    [kept] = evidence.glob("2*/*")
+    await_copy(evidence, str(kept.relative_to(evidence)))
+    os.utime(kept, (100.0, 100.0))
     [told] = [line for line in stable.run("fbtasks", "check").output().splitlines() if "bucket" in line]
     assert told.startswith("WARN")
