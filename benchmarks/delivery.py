@@ -55,10 +55,12 @@ def main() -> None:
     parser.add_argument("--hang-s", type=float, default=180.0, help="seconds for each row of the last table; 0: none")
     parser.add_argument("--output", type=Path, default=DOCUMENT)
     options = parser.parse_args()
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
-    parts = [HEAD.format(machine=machine), away(options.episodes), unwell()]
+    parts = [away(options.episodes), unwell()]
     if options.hang_s:
         parts.append(hanging(options.hang_s))
+    # At the end, when the last minutes were this program's own.
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at its end"
+    parts.insert(0, HEAD.format(machine=machine))
     options.output.write_text("\n".join(parts), encoding="utf-8")
     print(options.output.read_text(encoding="utf-8"))
 

@@ -43,6 +43,11 @@ class Alert(BaseModel):
     picture: str | None = Field(
         None, description="file in the evidence folder, relative to it; without one, evidence.no_picture says why"
     )
+    clip: str | None = Field(
+        None,
+        description="film of the seconds before, likewise; it is there some seconds after the alert, "
+        "or never when it could not be made",
+    )
 
 
 def episode_id(camera_id: str, rule: str, track_id: int | None, started_at: float) -> UUID:

@@ -38,12 +38,18 @@ SWEEP = "fbtasks.sweep"
 SHOW = "fbtasks.show"
 CHECK_HEALTH = "fbtasks.check_health"
 CLEAR_OUT = "fbtasks.clear_out"
-FORGET_MINUTES = "fbtasks.forget_minutes"
+MAKE_CLIP = "fbtasks.make_clip"
+COPY_EVIDENCE = "fbtasks.copy_evidence"
+CLEAR_BUCKET = "fbtasks.clear_bucket"
+FORGET = "fbtasks.forget"
 REPORT_NIGHT = "fbtasks.report_night"
 
 SWEEP_EVERY_S = 2.0
 """How long a lost wake-up or a due delivery waits at most, beyond the expiry of its mark."""
 CLEAR_OUT_EVERY_S = 60.0
+COPY_EVERY_S = 60.0
+"""How soon a bucket that was away is tried again."""
+CLEAR_BUCKET_EVERY_S = 3600.0
 FORGET_EVERY_S = 600.0
 REPORT_EVERY_S = 300.0
 """How long after the night its report comes at most, beyond the two minutes that it waits for the last figures."""
@@ -72,7 +78,7 @@ def make_app(settings: Settings) -> Celery:
     app = Celery(
         "fbtasks",
         broker=broker_url(settings.state_url),
-        include=["fbtasks.logic.tasks"],
+        include=["fbtasks.logic.tasks", "fbtasks.logic.evidence_tasks"],
         amqp="fbtasks.broker:AMQP",
     )
     app.conf.update(
@@ -111,7 +117,7 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
 
 
 def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
-    return {
+    regular = {
         "sweep": {"task": SWEEP, "schedule": SWEEP_EVERY_S, "options": {"expires": 2 * SWEEP_EVERY_S}},
         "check-health": {
             "task": CHECK_HEALTH,
@@ -120,8 +126,18 @@ def _schedule(settings: Settings) -> dict[str, dict[str, Any]]:
         },
         "show": {"task": SHOW, "schedule": SHOW_EVERY_S, "options": {"expires": SHOW_EVERY_S}},
         "clear-out": {"task": CLEAR_OUT, "schedule": CLEAR_OUT_EVERY_S, "options": {"expires": CLEAR_OUT_EVERY_S}},
-        "forget-minutes": {"task": FORGET_MINUTES, "schedule": FORGET_EVERY_S, "options": {"expires": FORGET_EVERY_S}},
+        "forget": {"task": FORGET, "schedule": FORGET_EVERY_S, "options": {"expires": FORGET_EVERY_S}},
         "report-night": {"task": REPORT_NIGHT, "schedule": REPORT_EVERY_S, "options": {"expires": REPORT_EVERY_S}},
+    }
+    if not settings.evidence.s3.bucket:
+        return regular
+    return regular | {
+        "copy-evidence": {"task": COPY_EVIDENCE, "schedule": COPY_EVERY_S, "options": {"expires": COPY_EVERY_S}},
+        "clear-bucket": {
+            "task": CLEAR_BUCKET,
+            "schedule": CLEAR_BUCKET_EVERY_S,
+            "options": {"expires": CLEAR_BUCKET_EVERY_S},
+        },
     }
 
 

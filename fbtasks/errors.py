@@ -19,6 +19,7 @@
     ├── RecordingError         there is nothing to replay; the command exits with 1
     ├── RequestRefused         what somebody asked of the alerts cannot be done; the command exits with 1
     ├── StoreUnavailable       the database cannot be used at present; the task is tried again
+    ├── CopyFailed             the bucket did not take a picture or film; it is tried again
     └── DeliveryFailed         a sink did not take an alert; `retryable` says whether to try again
 
 Whatever else is raised is a bug or the operating system's; supervisors restart the process on it.
@@ -99,6 +100,10 @@ class RequestRefused(FbtasksError):
 
 class StoreUnavailable(FbtasksError):
     """The database of alerts is away, busy or full; the call may be made again."""
+
+
+class CopyFailed(FbtasksError):
+    """The bucket for pictures and films is away, or refuses one; the call may be made again."""
 
 
 class DeliveryFailed(FbtasksError):

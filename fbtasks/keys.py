@@ -17,6 +17,10 @@ STATE_TTL_S = 7 * 24 * 3600
 LATEST_TTL_S = 3600
 PICTURE_TTL_S = 5
 """A camera's newest picture, for the alert that it may bring about; a late alert goes without."""
+FILM_FPS = 5
+"""Pictures of a second that are kept for a film; a camera that sends more is thinned out."""
+FILM_SLACK_S = 10.0
+"""By so much longer than a film, pictures for it are there: an alert is decided after its picture, and films wait."""
 OUTBOX_CAP = 100_000
 TASKS_CAP = 10_000
 """Of Celery's queue. The sweep would send any of them again; while no worker runs, 30 MB come a day and camera."""
@@ -31,7 +35,7 @@ CAMERA_CHANGES_CAP = 10_000
 """Of changes of cameras' statuses that are not in the store yet."""
 CAMERA_CHANGES_TTL_S = 7 * 24 * 3600
 DELIVERING_TTL_S = 60
-"""Longer than any delivery task lives; a claim in the store, not this, keeps an alert from being sent twice."""
+"""Longer than any task that delivers or copies; a claim in the store, not this, keeps an alert from coming twice."""
 PACE_TTL_S = 2 * 3600
 """Longer than a sink is ever left in peace."""
 
@@ -70,6 +74,10 @@ class Keys:
         """The newest frame of one camera, or nearly so, as it was sent; where the frames are."""
         return f"{self.prefix}camera:{camera_id}:picture"
 
+    def film(self, camera_id: str) -> str:
+        """List of one camera's frames of the last seconds, oldest first; only where films are kept. Capped by time."""
+        return f"{self.prefix}camera:{camera_id}:film"
+
     @property
     def mailboxes(self) -> str:
         """Pattern that matches every mailbox."""
@@ -96,6 +104,11 @@ class Keys:
     def probing(self) -> str:
         """Held by the one task that tries a sink that has failed."""
         return f"{self.prefix}probing"
+
+    @property
+    def copying(self) -> str:
+        """Held by the one task that copies pictures and films to a bucket."""
+        return f"{self.prefix}copying"
 
     def pace(self, sink: str) -> str:
         """How fast this sink may be sent to, and until when it rests."""

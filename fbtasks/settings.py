@@ -249,6 +249,9 @@ class StoreSettings(Section):
     """The SQL store of alerts."""
 
     url: SecretStr | None = Field(None, description="SQLAlchemy URL; default SQLite in the data folder")
+    keep_days: float = Field(
+        730.0, ge=1, le=36_500, description="alerts that are over for longer are removed; those not delivered stay"
+    )
 
 
 class Opaque(SecretStr):
@@ -369,13 +372,47 @@ class RecordingSettings(Section):
     max_mb: int = Field(5000, ge=100, le=10_000_000, description="beyond, the oldest recordings are removed")
 
 
+class ClipSettings(Section):
+    """The seconds before an alert as a short film; needs `fbtasks[pyav]` where the Celery worker runs."""
+
+    seconds: float = Field(0.0, ge=0, le=30, description="how long the film is; 0: there is none")
+    cameras: list[str] = Field(default_factory=list, description="only of these cameras; none: of all")
+    min_severity: Severity = Field("warning", description="milder alerts get no film")
+    keep_days: float = Field(14.0, gt=0, le=3650, description="older films are removed")
+    max_mb: int = Field(2000, ge=10, le=1_000_000, description="beyond, the oldest films are removed")
+
+
+class S3Settings(Section):
+    """A bucket to which pictures and films are copied; needs `fbtasks[s3]` where the Celery worker runs."""
+
+    bucket: str = Field("", description="must be there already; empty: no copies")
+    endpoint: str | None = Field(None, pattern=r"^https?://", description="URL of the server; none: Amazon's")
+    region: str = Field("us-east-1", min_length=1, description="most servers but Amazon's do not care")
+    prefix: str = Field("", pattern=r"^([A-Za-z0-9!_.*'()-]+/)*$", description="before each name; ends with `/`")
+    access_key: str | None = Field(None, description="none: where Amazon's tools look for one")
+    secret_key: SecretStr | None = Field(None, description="of that access key")
+    keep_days: float = Field(30.0, gt=0, le=3650, description="older pictures and films are removed from the bucket")
+
+    @model_validator(mode="after")
+    def _whole(self) -> "S3Settings":
+        if (self.access_key is None) != (self.secret_key is None):
+            raise ValueError("access_key and secret_key must be set together")
+        return self
+
+
 class EvidenceSettings(Section):
-    """The picture of each alert."""
+    """The picture of each alert, and the film before it."""
 
     enabled: bool = Field(True, description="false: alerts come without pictures, and none is written anywhere")
-    folder: Path | None = Field(None, description="where the pictures are kept; default evidence in data_dir")
+    folder: Path | None = Field(None, description="where pictures and films are kept; default evidence in data_dir")
     keep_days: float = Field(30.0, gt=0, le=3650, description="older pictures are removed")
     max_mb: int = Field(500, ge=10, le=1_000_000, description="beyond, the oldest pictures are removed")
+    clip: ClipSettings = ClipSettings()
+    s3: S3Settings = S3Settings()
+
+    def films(self, camera_id: str) -> bool:
+        """Whether the last seconds of this camera are to be at hand."""
+        return self.enabled and self.clip.seconds > 0 and camera_id in (self.clip.cameras or [camera_id])
 
 
 class MetricsSettings(Section):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,7 +15,15 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from fbtasks.keys import BATCH_FRAMES_TTL_S, DEAD_LETTER_CAP, DEAD_LETTER_TTL_S, PICTURE_TTL_S, Keys
+from fbtasks.keys import (
+    BATCH_FRAMES_TTL_S,
+    DEAD_LETTER_CAP,
+    DEAD_LETTER_TTL_S,
+    FILM_FPS,
+    FILM_SLACK_S,
+    PICTURE_TTL_S,
+    Keys,
+)
 
 DeadKind = Literal["frames", "results", "alerts"]
 MAX_DEAD_PAYLOAD = 64 * 1024
@@ -50,20 +59,30 @@ class Pushed:
     dropped: int
 
 
-class FrameQueue:
-    """The capped list `batch_frames`: producers append, GPU workers take from the old end."""
+NONE: Mapping[str, bytes] = MappingProxyType({})
 
-    def __init__(self, redis: Redis, keys: Keys, max_length: int) -> None:
+
+class FrameQueue:
+    """The capped list `batch_frames`: producers append, GPU workers take from the old end.
+
+    Args:
+        film_s: length of the films that `push` is given pictures for, seconds.
+    """
+
+    def __init__(self, redis: Redis, keys: Keys, max_length: int, film_s: float = 0.0) -> None:
         self._redis = redis
         self._keys = keys
         self._key = keys.batch_frames
         self._max_length = max_length
+        self._film_ttl_s = math.ceil(film_s + FILM_SLACK_S)
 
-    def push(self, frames: Sequence[bytes], pictures: Mapping[str, bytes] = MappingProxyType({})) -> Pushed:
+    def push(
+        self, frames: Sequence[bytes], pictures: Mapping[str, bytes] = NONE, films: Mapping[str, bytes] = NONE
+    ) -> Pushed:
         """Append encoded frames and cut the list to its newest `max_length`, in one round trip.
 
         `pictures`, encoded frames by camera, are kept beside the list for a few seconds, each in place of its
-        camera's last.
+        camera's last; `films` likewise, each behind its camera's last, `FILM_FPS` a second at most.
         """
         pipe = self._redis.pipeline(transaction=False)
         pipe.rpush(self._key, *frames)
@@ -71,6 +90,11 @@ class FrameQueue:
         pipe.expire(self._key, BATCH_FRAMES_TTL_S)
         for camera_id, picture in pictures.items():
             pipe.set(self._keys.picture(camera_id), picture, ex=PICTURE_TTL_S)
+        for camera_id, picture in films.items():
+            film = self._keys.film(camera_id)
+            pipe.rpush(film, picture)
+            pipe.ltrim(film, -FILM_FPS * self._film_ttl_s, -1)
+            pipe.expire(film, self._film_ttl_s)
         backlog = int(pipe.execute()[0])
         return Pushed(backlog, max(0, backlog - self._max_length))
 
@@ -83,6 +107,10 @@ class FrameQueue:
         """The newest picture of each of these cameras that has one, as an encoded frame."""
         found = cast(list[bytes | None], self._redis.mget([self._keys.picture(camera_id) for camera_id in camera_ids]))
         return {camera_id: picture for camera_id, picture in zip(camera_ids, found, strict=True) if picture is not None}
+
+    def film(self, camera_id: str) -> list[bytes]:
+        """The encoded frames of the camera's last seconds, oldest first; none where no film is kept of it."""
+        return cast(list[bytes], self._redis.lrange(self._keys.film(camera_id), 0, -1))
 
     def drain(self, count: int | None = None) -> list[bytes]:
         """All frames there are or the first `count` of them, oldest first, without waiting."""

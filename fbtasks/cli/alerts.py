@@ -119,7 +119,7 @@ def show(desk: Desk, *, alert: str, as_json: bool) -> None:
             json.dumps(msgspec.to_builtins(found, enc_hook=lambda alert: alert.model_dump(mode="json")), indent=2)
         )
         return
-    for row in told(found, time(), desk.zone):
+    for row in told(found, time(), desk.zone, desk.evidence_folder):
         click.echo(row)
 
 

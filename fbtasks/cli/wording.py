@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from fbtasks.alert import Alert
 from fbtasks.logic.attention import Mute
@@ -13,6 +14,7 @@ from fbtasks.logic.store import AlertView, DeliveryView, Detail, EpisodeView
 SHORT_ID = 8
 """Digits of an identifier that are shown; every command takes so few, or fewer, as long as one alert fits."""
 _KEPT = {"held": "held back", "withheld": "not told to anybody"}
+_DELIVERY = {"pending": "waits", "held": "held back", "dead": "given up", "skipped": "not sent, it was over before"}
 _HELD = {"mute": "muted", "storm": "waits for room"}
 
 
@@ -59,8 +61,8 @@ def table(found: Sequence[EpisodeView], now: float, zone: Zone) -> Iterator[str]
         yield "  ".join([*cells, row[-1]])
 
 
-def told(found: Detail, now: float, zone: Zone) -> Iterator[str]:
-    """All about an episode, a line each."""
+def told(found: Detail, now: float, zone: Zone, folder: Path) -> Iterator[str]:
+    """All about an episode, a line each; its pictures are in the folder."""
     episode = found.episode
     yield f"{episode.message}"
     yield f"  id          {episode.id}"
@@ -81,7 +83,9 @@ def told(found: Detail, now: float, zone: Zone) -> Iterator[str]:
         yield ""
         yield view_line(view, zone)
         if view.alert.picture is not None:
-            yield f"    picture: {view.alert.picture}"
+            yield f"    picture: {folder / view.alert.picture}"
+        if view.alert.clip is not None:
+            yield f"    clip: {folder / view.alert.clip}"
         for name, value in view.alert.evidence.items():
             yield f"    {name}: {_value(value)}"
         for delivery in view.deliveries:
@@ -98,7 +102,7 @@ def delivery_words(one: DeliveryView, now: float, zone: Zone) -> str:
     ended = f" {clock_text(one.ended_at, now, zone)}" if one.ended_at is not None else ""
     due = f", next {clock_text(one.due_at, now, zone)}" if one.state in {"pending", "held"} else ""
     error = f": {one.last_error}" if one.last_error else ""
-    return f"{one.sink}: {one.state}{ended}, {tries}{due}{error}"
+    return f"{one.sink}: {_DELIVERY.get(one.state, one.state)}{ended}, {tries}{due}{error}"
 
 
 def scope(one: Mute) -> str:

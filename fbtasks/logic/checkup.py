@@ -10,6 +10,7 @@ from fbtasks.celery import SENT_AT, queue_key
 from fbtasks.errors import BadMessage, StoreUnavailable
 from fbtasks.health import ROLES, Depths, Finding, HealthBoard, Look, assess
 from fbtasks.keys import Keys
+from fbtasks.logic.copies import oldest_s, waiting
 from fbtasks.logic.redis_servers import FRAMES, STATE, Server, ask, away, judge_frames, judge_state
 from fbtasks.logic.store import Store
 from fbtasks.mailbox import Mailboxes, Outbox
@@ -18,6 +19,8 @@ from fbtasks.settings import Settings
 from fbtasks.transport import REDIS_AWAY, DeadLetters, FrameQueue
 from fbtasks.wire import decode_frame
 
+UNCOPIED_S = 600.0
+"""The bucket is tried every minute; what waits for longer does so because the bucket is away or refuses us."""
 BEHIND_REDIS = (*ROLES, "outbox", "deliveries", "store")
 """What nobody sees while Redis is away. The store is not asked either: where nothing has been set up yet, asking would
 make an empty one."""
@@ -77,7 +80,7 @@ def _behind(settings: Settings, redis: Redis, frames: Redis | None, store: Store
         oldest_task_s=_oldest_task_s(redis, queue_key(settings), now),
     )
     cameras = [camera.id for camera in Registry(redis, settings).settings().cameras if camera.enabled]
-    return [*assess(HealthBoard(redis, keys).read(), depths, cameras, look), stored]
+    return [*assess(HealthBoard(redis, keys).read(), depths, cameras, look), stored, *_copies(settings, now)]
 
 
 def _waiting_frames(redis: Redis | None, keys: Keys, settings: Settings, now: float) -> tuple[int, float | None]:
@@ -103,6 +106,16 @@ def _oldest_task_s(redis: Redis, queue: str, now: float) -> float | None:
         return max(0.0, now - float(sent_at))
     except (ValueError, TypeError, KeyError):
         return None
+
+
+def _copies(settings: Settings, now: float) -> list[Finding]:
+    """What waits for the bucket on this machine."""
+    if not settings.evidence.s3.bucket:
+        return []
+    links = waiting(settings.evidence_folder)
+    late_s = oldest_s(links, now)
+    text = f"{len(links)} pictures and clips wait to be copied" + (f", oldest {late_s:.0f} s" if links else "")
+    return [Finding("warning" if late_s > UNCOPIED_S else "ok", "bucket", text)]
 
 
 def _store(store: Store, now: float) -> tuple[Finding, int, float | None]:

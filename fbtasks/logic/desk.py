@@ -5,6 +5,7 @@ Works on the store alone, beside whatever runs. What it changes is told to the s
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from time import time
 
 from fbtasks.alert import SITE
@@ -36,6 +37,11 @@ class Desk:
     def zone(self) -> Zone:
         """The stable's time zone."""
         return self._settings.zone
+
+    @property
+    def evidence_folder(self) -> Path:
+        """Where pictures and clips are, as the settings of this machine say."""
+        return self._settings.evidence_folder
 
     def episodes(self, wanted: Wanted, limit: int = 100) -> list[EpisodeView]:
         """The episodes that are wanted: the open ones first, then by their last change, the newest first.

@@ -1,5 +1,7 @@
 """Pictures for alerts, taken from the cameras' newest frames while these are there, and kept in a folder.
 
+Where a picture could be had, a clip may be promised too; see `fbtasks.logic.clips`.
+
 An alert never waits for its picture. The frame is gone after some seconds, Redis may be away, the disk may be full:
 then the alert says why it has none. A file is named by its alert. It is written once: when the task is repeated after a
 crash, the file that is there already counts, and the alert says the same of it.
@@ -15,11 +17,15 @@ from time import monotonic
 
 from fbtasks.alert import SITE, Alert
 from fbtasks.errors import BadMessage
+from fbtasks.logic.clips import SUFFIX as CLIP_SUFFIX
+from fbtasks.logic.clips import wants_clip
+from fbtasks.logic.copies import await_copy
 from fbtasks.logic.localtime import Zone
 from fbtasks.logic.moment import BOX
 from fbtasks.logic.motion import Corners
 from fbtasks.logic.picture import draw, pictured_at
 from fbtasks.redaction import redact
+from fbtasks.settings import EvidenceSettings
 from fbtasks.transport import REDIS_AWAY, FrameQueue
 from fbtasks.wire import CAMERA_ID, Frame, decode_frame
 
@@ -41,10 +47,12 @@ class Evidence:
     Args:
         frames: where the newest pictures are; its Redis should have a short time-out.
         zone: of the times in the captions.
+        settings: which alerts have clips, and whether there is a bucket.
     """
 
-    def __init__(self, folder: Path, frames: FrameQueue, zone: Zone) -> None:
+    def __init__(self, folder: Path, frames: FrameQueue, zone: Zone, settings: EvidenceSettings) -> None:
         self._folder = folder
+        self._settings = settings
         self._frames = frames
         self._zone = zone
         self._away_until = 0.0
@@ -85,8 +93,12 @@ class Evidence:
             return without_picture(alert, str(error))
         except OSError as error:
             return without_picture(alert, f"it could not be written: {error.strerror}")
+        if self._settings.s3.bucket:
+            await_copy(self._folder, name)
         facts = {"picture_after_s": round(at - alert.at, 3)}
-        return alert.model_copy(update={"picture": name, "evidence": alert.evidence | facts})
+        # A camera whose picture could be had sent some until just now: its film is there as well.
+        clip = name.removesuffix(SUFFIX) + CLIP_SUFFIX if wants_clip(alert, self._settings) else None
+        return alert.model_copy(update={"picture": name, "clip": clip, "evidence": alert.evidence | facts})
 
     def _kept(self, name: str) -> float | None:
         """Capture time of the picture that is there already."""

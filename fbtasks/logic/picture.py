@@ -28,7 +28,7 @@ def draw(frame: Frame, box: Corners | None, severity: Severity, lines: Sequence[
     Raises:
         BadMessage: the frame's JPEG cannot be decoded, or is not of the size that the frame says.
     """
-    picture = _without_border(_decoded(frame), frame.letterbox)
+    picture = shown(frame)
     if box is not None:
         corners = _placed(box, frame.letterbox)
         ImageDraw.Draw(picture).rectangle(corners, outline=COLOURS[severity], width=LINE_WIDTH)
@@ -36,6 +36,15 @@ def draw(frame: Frame, box: Corners | None, severity: Severity, lines: Sequence[
     comment = json.dumps({"camera_id": frame.camera_id, "seq": frame.seq, "captured_at": frame.captured_at})
     _captioned(picture, severity, lines).save(encoded, "JPEG", quality=QUALITY, comment=comment.encode())
     return encoded.getvalue()
+
+
+def shown(frame: Frame) -> Image.Image:
+    """What the camera showed, without border.
+
+    Raises:
+        BadMessage: as `draw` says.
+    """
+    return _without_border(_decoded(frame), frame.letterbox)
 
 
 def pictured_at(jpeg: bytes) -> float:

@@ -10,6 +10,7 @@ from fbtasks.celery import settings
 from fbtasks.errors import ConfigError
 from fbtasks.health import REPORT_EVERY_S, HealthBoard, News, report_of
 from fbtasks.keys import Keys
+from fbtasks.logic.bucket import Bucket
 from fbtasks.logic.evidence import Evidence
 from fbtasks.logic.pace import Paces
 from fbtasks.logic.pipeline import Pipeline
@@ -51,6 +52,7 @@ class Runtime:
         self.recorder = Recorder(settings.recording.folder) if settings.recording.folder else None
         self.evidence = self._evidence() if settings.evidence.enabled else None
         self._sinks: tuple[Settings, dict[str, Sink]] | None = None
+        self._noted_site: Settings | None = None
         self._counters: Counter[str] = Counter()
         self._decided_at: float | None = None
         self._reported_at = 0.0
@@ -97,6 +99,17 @@ class Runtime:
             log.error("the cameras set at run time do not suit the sinks: %s", error)  # noqa: TRY400 - no fault of ours
             return sinks_of(self.settings, self.redis)
 
+    def note_cameras(self, now: float) -> None:
+        """Let the store know the cameras of this moment, when they are others than at the call before.
+
+        Raises:
+            StoreUnavailable: the database is away; the next call does it.
+        """
+        site = self.site()
+        if site is not self._noted_site:
+            self.store.record_cameras([(camera.id, camera.horse, camera.enabled) for camera in site.cameras], now)
+            self._noted_site = site
+
     @cached_property
     def routes(self) -> list[Route]:
         """Which alerts go to which of them."""
@@ -104,7 +117,12 @@ class Runtime:
 
     def _evidence(self) -> Evidence:
         frames = FrameQueue(connect(self.settings.frames_url, PICTURES_WITHIN_S), self.keys, settings.frames.max_length)
-        return Evidence(self.settings.evidence_folder, frames, self.settings.zone)
+        return Evidence(self.settings.evidence_folder, frames, self.settings.zone, self.settings.evidence)
+
+    @cached_property
+    def bucket(self) -> Bucket | None:
+        """Where pictures and films are copied to, if anywhere."""
+        return Bucket(self.settings.evidence.s3) if self.settings.evidence.s3.bucket else None
 
     def report(self, decisions: int, late: int) -> None:
         """Count decisions and results that came late, and tell the health board at most once a second."""

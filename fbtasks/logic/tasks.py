@@ -1,45 +1,43 @@
 """The Celery tasks. Thin: each takes what it needs from the runtime and calls what does the work."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import nullcontext
 from functools import partial
-from pathlib import Path
 from time import monotonic, time
 
 from celery.signals import worker_init
-from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from redis import Redis
-from redis.exceptions import LockError
 
 from fbtasks.alert import Alert
 from fbtasks.celery import (
     CHECK_HEALTH,
-    CLEAR_OUT,
     DELIVER,
-    FORGET_MINUTES,
+    FORGET,
     PROCESS_CAMERA,
     REPORT_NIGHT,
     SHOW,
     STORE_ALERTS,
     SWEEP,
-    SWEEP_EVERY_S,
     WAKE_UP_EXPIRES_S,
     app,
     settings,
 )
-from fbtasks.errors import BadMessage, ConfigError, DeliveryFailed, OutboxFull, OwnershipLost, StoreUnavailable
-from fbtasks.keys import DELIVERING_TTL_S
-from fbtasks.logic import exporter, retention
+from fbtasks.errors import (
+    BadMessage,
+    ConfigError,
+    DeliveryFailed,
+    StoreUnavailable,
+)
+from fbtasks.logic import exporter
 from fbtasks.logic.camera_changes import store_changes
 from fbtasks.logic.checkup import findings
 from fbtasks.logic.delivery import Outcome, deliver_due
-from fbtasks.logic.evidence import SUFFIX as PICTURE_SUFFIX
+from fbtasks.logic.evidence_tasks import begin_evidence, refuse_missing_libraries
 from fbtasks.logic.minutes import Minute, decode_minute, is_minute
 from fbtasks.logic.moment import decided
 from fbtasks.logic.pace import Pace
-from fbtasks.logic.recorder import SUFFIX as RESULTS_SUFFIX
 from fbtasks.logic.refusal import refuse_wrong_settings
 from fbtasks.logic.reports import write_last
 from fbtasks.logic.runtime import Runtime, runtime
@@ -50,14 +48,12 @@ from fbtasks.logic.state import state_from_open_episodes
 from fbtasks.logic.store import open_store
 from fbtasks.logic.system_book import tell_system
 from fbtasks.logic.turn import take_turn
+from fbtasks.logic.weather import RESENT_AFTER_S, WEATHER, held
 from fbtasks.mailbox import committed_at
-from fbtasks.transport import REDIS_AWAY
 from fbtasks.wire import encode
 
 log = logging.getLogger(__name__)
 
-WEATHER = (OwnershipLost, OutboxFull, StoreUnavailable, OperationalError, *REDIS_AWAY)
-"""What ends a task without being a fault of it. Celery notes it in one line; the sweep or the next push tries again."""
 ALERTS_AT_ONCE = 100
 LOGGED_AS = {
     "ok": logging.INFO,
@@ -72,10 +68,10 @@ SLACK_S = 15.0
 MINUTES_IN_PIECE = 1000
 MINUTE_PIECES = 100
 """As many may go in one run; 100 cameras with two tracks each write 3,000 rows between two runs."""
+EPISODES_IN_PIECE = 100
+EPISODE_PIECES = 20
 REPORT_AFTER_S = 120.0
 """By then the last minutes of a night are in the store, unless something is down."""
-RESENT_AFTER_S = 2 * SWEEP_EVERY_S
-"""By then the sweep has sent again what is still to be done; without this end the queue grows while a backend hangs."""
 
 
 @worker_init.connect
@@ -88,6 +84,7 @@ def _prepare(**_: object) -> None:
         refuse_wrong_settings(settings)
         # Here, unlike on a camera's machine, their libraries must be there.
         sinks_of(settings, Redis())
+        refuse_missing_libraries()
         _migrate()
     except StoreUnavailable as error:
         log.warning("%s", error)
@@ -149,6 +146,7 @@ def store_alerts() -> None:
         shared.store.record(alerts, shared.routes, time(), settings.storm.per_minute)
         shared.store.record_minutes(over)
         shared.dead.add("alerts", refused, time())
+        begin_evidence(alerts)
         shared.outbox.remove([identifier for identifier, _ in entries])
         for alert in alerts:
             log.info("camera %s: %s %s: %s", alert.camera_id, alert.severity, alert.event, alert.message)
@@ -197,28 +195,13 @@ def deliver(sink: str) -> None:
     hangs, and every sink with it, that holds one process of the worker, not all of them.
     """
     shared = runtime()
-    with _held(shared, shared.keys.delivering(sink)) as is_mine:
+    with held(shared.redis, shared.keys.delivering(sink)) as is_mine:
         if not is_mine:
             return
         pace = shared.paces.read(sink)
-        with _held(shared, shared.keys.probing) if pace.failures else nullcontext(True) as may_try:
+        with held(shared.redis, shared.keys.probing) if pace.failures else nullcontext(True) as may_try:
             if may_try:
                 _deliver_and_show(shared, sink, pace)
-
-
-@contextmanager
-def _held(shared: Runtime, key: str) -> Iterator[bool]:
-    """Hold a lock, if nobody else does; yields whether it is held."""
-    lock = shared.redis.lock(key, timeout=DELIVERING_TTL_S)
-    if not lock.acquire(blocking=False):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        # It expires on its own where Redis is away, or was for longer than it lives.
-        with suppress(LockError, *REDIS_AWAY):
-            lock.release()
 
 
 def _deliver_and_show(shared: Runtime, sink: str, pace: Pace) -> None:
@@ -289,6 +272,7 @@ def sweep() -> None:
     else:
         _send_due(shared)
     store_changes(shared.camera_history, shared.store)
+    shared.note_cameras(time())
 
 
 @app.task(name=CHECK_HEALTH, throws=WEATHER)
@@ -309,35 +293,20 @@ def check_health() -> None:
     exporter.observe_queues(shared, now)  # last: it ends where the frames' Redis is away
 
 
-@app.task(name=CLEAR_OUT, throws=(*WEATHER, OSError))
-def clear_out() -> None:
-    """Remove recordings and pictures that are too old or too many, on the machine that this runs on.
-
-    With workers on several machines each gets its turn by chance, within minutes.
-    """
-    recording, evidence = settings.recording, settings.evidence
-    try:
-        if recording.folder is not None:
-            _clear_out(recording.folder, RESULTS_SUFFIX, recording.keep_days, recording.max_mb)
-    finally:
-        _clear_out(settings.evidence_folder, PICTURE_SUFFIX, evidence.keep_days, evidence.max_mb)
-
-
-def _clear_out(folder: Path, suffix: str, keep_days: float, max_mb: int) -> None:
-    removed = retention.clear_out(folder, suffix, time(), keep_s=keep_days * 86_400, max_bytes=max_mb * 1_000_000)
-    if removed:
-        log.info("%d old files removed from %s", removed, folder)
-
-
-@app.task(name=FORGET_MINUTES, throws=WEATHER)
-def forget_minutes() -> None:
-    """Remove minutes that are too old, a bounded piece at a time, so that nobody waits long for their table."""
-    shared = runtime()
-    before = time() - settings.metrics.keep_days * 86_400
+@app.task(name=FORGET, throws=WEATHER)
+def forget() -> None:
+    """Remove from the store what is too old, a bounded piece at a time, so that nobody waits long for a table."""
+    shared, now = runtime(), time()
+    before = now - settings.metrics.keep_days * 86_400
     for _ in range(MINUTE_PIECES):
         if not shared.store.forget_minutes(before, MINUTES_IN_PIECE):
             break
     shared.store.forget_camera_changes(before)
+    before = now - settings.store.keep_days * 86_400
+    for _ in range(EPISODE_PIECES):
+        if not shared.store.forget_episodes(before, EPISODES_IN_PIECE):
+            break
+    shared.store.forget_mutes(before)
 
 
 @app.task(name=REPORT_NIGHT, throws=WEATHER)

@@ -21,7 +21,7 @@ from fbtasks.producer.messages import Setup
 from fbtasks.producer.roster import on_duty
 from fbtasks.producer.status import Status
 from fbtasks.reporter import Reporter
-from fbtasks.settings import CameraSettings, Settings
+from fbtasks.settings import CameraSettings, S3Settings, Settings
 from fbtasks.transport import connect
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class ProducerDaemon:
                 frames=settings.frames,
                 redis=settings.redis,
                 frames_url=settings.frames_url,
-                pictures=settings.evidence.enabled,
+                evidence=settings.evidence.model_copy(update={"s3": S3Settings()}),  # whose keys a reader does not need
                 log=settings.log,
             ),
             cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,

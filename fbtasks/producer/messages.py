@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 
 from fbtasks.health import CameraReport
 from fbtasks.producer.status import Status
-from fbtasks.settings import CameraSettings, FramesSettings, GpuSettings, LogSettings, ProducerSettings, RedisSettings
+from fbtasks.settings import (
+    CameraSettings,
+    EvidenceSettings,
+    FramesSettings,
+    GpuSettings,
+    LogSettings,
+    ProducerSettings,
+    RedisSettings,
+)
 
 Order = Sequence[CameraSettings] | None
 
@@ -19,7 +27,7 @@ class Setup:
     """What of the settings a reader needs.
 
     Attributes:
-        pictures: keep the newest frame of each camera for the alerts too.
+        evidence: which frames are kept for the alerts too.
     """
 
     producer: ProducerSettings
@@ -27,7 +35,7 @@ class Setup:
     frames: FramesSettings
     redis: RedisSettings
     frames_url: str
-    pictures: bool
+    evidence: EvidenceSettings
     log: LogSettings
 
 

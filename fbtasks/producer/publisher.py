@@ -3,12 +3,15 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import msgspec
 
+from fbtasks.keys import FILM_FPS
 from fbtasks.producer.back_pressure import BackPressure
 from fbtasks.producer.outage import Outage
+from fbtasks.producer.pacing import Pacer
 from fbtasks.transport import REDIS_AWAY, FrameQueue
 from fbtasks.wire import Frame, encode
 
@@ -45,15 +48,25 @@ class Publisher:
 
     Args:
         pictures: keep the newest frame of each camera for the alerts too.
+        films: of which cameras the frames of the last seconds are kept.
         law: is told how many frames wait.
     """
 
-    def __init__(self, queue: FrameQueue, *, pictures: bool = False, law: BackPressure | None = None) -> None:
+    def __init__(
+        self,
+        queue: FrameQueue,
+        *,
+        pictures: bool = False,
+        films: Callable[[str], bool] = lambda _: False,
+        law: BackPressure | None = None,
+    ) -> None:
         self.totals = Totals()
         self._queue = queue
         self._pictures = pictures
+        self._films = films
         self._law = law
         self._pictured_at: dict[str, float] = {}
+        self._film_pacers: dict[str, Pacer] = {}
         self._outage = Outage()
         self._slots: dict[str, Frame] = {}
         self._changed = threading.Condition()
@@ -90,8 +103,9 @@ class Publisher:
         now = time.time()
         messages = [encode(msgspec.structs.replace(frame, sent_at=now)) for frame in frames]
         pictures = self._due_pictures(frames, messages, now) if self._pictures else {}
+        films = self._due_for_films(frames, messages)
         try:
-            pushed = self._queue.push(messages, pictures)
+            pushed = self._queue.push(messages, pictures, films)
         except REDIS_AWAY as error:
             self.totals.lost += len(frames)
             self._outage.failed(error)
@@ -113,3 +127,12 @@ class Publisher:
         }
         self._pictured_at.update(dict.fromkeys(due, now))
         return due
+
+    def _due_for_films(self, frames: list[Frame], messages: list[bytes]) -> dict[str, bytes]:
+        """The frames that are to be kept for films, `FILM_FPS` of each camera in a second."""
+        return {
+            frame.camera_id: message
+            for frame, message in zip(frames, messages, strict=True)
+            if self._films(frame.camera_id)
+            and self._film_pacers.setdefault(frame.camera_id, Pacer(FILM_FPS)).due(frame.captured_at)
+        }

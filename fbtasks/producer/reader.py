@@ -61,8 +61,9 @@ class Reader:
         self._law = BackPressure(room_for(setup.gpu.max_batch))
         redis = connect(setup.frames_url, setup.redis.timeout_s)
         self._publisher = Publisher(
-            FrameQueue(redis, Keys(setup.redis.prefix), setup.frames.max_length),
-            pictures=setup.pictures,
+            FrameQueue(redis, Keys(setup.redis.prefix), setup.frames.max_length, setup.evidence.clip.seconds),
+            pictures=setup.evidence.enabled,
+            films=setup.evidence.films,
             law=self._law if setup.producer.back_pressure else None,
         )
         self._turnstile = Turnstile(setup.producer.opens_per_s)

@@ -69,14 +69,18 @@ def test_what_is_wrong_is_told_with_what_to_do_and_without_secrets(
         f'[store]\nurl = "postgresql://groom:{SECRET}@{LOOPBACK}:{away}/alerts"\n'
         f'[sinks.backend]\nkind = "webhook"\nurl = "https://groom:{SECRET}@{LOOPBACK}:{away}/alerts"\n'
         f'[sinks.home]\nkind = "mqtt"\nhost = "{LOOPBACK}"\nport = {away}\n'
+        f'[evidence.s3]\nbucket = "alerts"\nendpoint = "http://{LOOPBACK}:{away}"\n'
+        f'access_key = "groom"\nsecret_key = "{SECRET}"\n'
+        f"[up]\nconcurrency = 1\n"
         f'[[cameras]]\nid = "box-1"\nurl = "rtsp://groom:{SECRET}@{LOOPBACK}:{away}/stream"\n'
     )
     seen = doctor(processes, FBTASKS_REDIS_URL=server.url, FBTASKS_DATA_DIR=str(tmp_path / "data"))
     assert seen.exit_code == 2
     lines = seen.output().splitlines()
     failed = {line[6:27].strip() for line in lines if line.startswith("FAIL")}
-    assert failed >= {"model", "provider cuda", "camera box-1", "database", "sink backend", "sink home"}
+    assert failed >= {"model", "provider cuda", "camera box-1", "database", "sink backend", "sink home", "bucket"}
     assert any(line.startswith("WARN  redis") and "noeviction" in line and "appendonly" in line for line in lines)
+    assert any(line.startswith("WARN  worker") for line in lines)
     assert sum("→" in line for line in lines) >= len(failed) - 2
     assert SECRET not in seen.output()
 

@@ -21,13 +21,14 @@ from fbtasks.logic.picture import COLOURS
 from fbtasks.logic.retention import clear_out
 from fbtasks.logic.store import open_store
 from fbtasks.mailbox import Mailboxes
-from fbtasks.producer.encoder import Encoder
 from fbtasks.producer.publisher import Publisher
+from fbtasks.settings import EvidenceSettings
 from fbtasks.transport import FrameQueue, connect
 from fbtasks.wire import Frame, decode_frame, encode
 from tests.acceptance.stable import Stable
 from tests.alerts import STARTED_AT, first_alert
 from tests.conftest import ValkeyFactory
+from tests.frames import grey_frame
 from tests.processes import Processes
 from tests.results import START, lying, result, standing
 from tests.servers import Valkey
@@ -40,9 +41,7 @@ ALERT = first_alert("box-3", evidence={**BOX, "held_s": 60.0}, message="Horse in
 
 def frame(camera_id: str = "box-3", captured_at: float = ALERT.at, seq: int = 7, shade: int = 90) -> Frame:
     """A grey picture of 1280 x 720, as the producer sends it."""
-    letterbox, jpeg = Encoder(640, 640, 85, tight=True).encode(np.full((720, 1280, 3), shade, np.uint8))
-    facts: dict[str, Any] = {name: getattr(letterbox, name) for name in ("width", "height", "scale", "pad_x", "pad_y")}
-    return Frame(camera_id=camera_id, seq=seq, captured_at=captured_at, sent_at=captured_at, jpeg=jpeg, **facts)
+    return grey_frame(camera_id, captured_at=captured_at, seq=seq, shade=shade)
 
 
 class Site:
@@ -51,7 +50,7 @@ class Site:
     def __init__(self, redis: Redis, folder: Path) -> None:
         self.frames = FrameQueue(redis, KEYS, max_length=10)
         self.folder = folder
-        self.evidence = Evidence(folder, self.frames, ZoneInfo("Europe/Berlin"))
+        self.evidence = Evidence(folder, self.frames, ZoneInfo("Europe/Berlin"), EvidenceSettings())
 
     def show(self, *frames: Frame) -> None:
         messages = [encode(one) for one in frames]

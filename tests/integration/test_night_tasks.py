@@ -33,7 +33,7 @@ def test_the_last_night_is_reported_and_old_minutes_go(
         store.record_minutes([*old, *slept])
         stable.start("worker")
         client = Celery(broker=server.url)
-        for task in ("fbtasks.report_night", "fbtasks.forget_minutes", "fbtasks.report_night"):
+        for task in ("fbtasks.report_night", "fbtasks.forget", "fbtasks.report_night"):
             client.send_task(task, queue="logic")
         wait_until(lambda: store.reported_nights(night.isoformat()), 60, "the report")
         wait_until(lambda: len(store.minutes_between(BOX, 0, end)) == len(slept), 60, "the old minutes to go")

@@ -194,7 +194,7 @@ def test_a_reader_that_takes_no_orders_does_not_hold_up_the_producer() -> None:
         frames=settings.frames,
         redis=settings.redis,
         frames_url=settings.frames_url,
-        pictures=False,
+        evidence=settings.evidence,
         log=settings.log,
     )
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fbtasks.logic import tasks
+from fbtasks.logic import evidence_tasks
 from fbtasks.settings import EvidenceSettings, RecordingSettings, Settings
 
 
@@ -19,7 +19,7 @@ def test_old_pictures_go_though_recordings_cannot(tmp_path: Path, monkeypatch: p
     for old in (picture, in_the_way):
         os.utime(old, (0, 0))
     site = Settings(recording=RecordingSettings(folder=recorded), evidence=EvidenceSettings(folder=pictured))
-    monkeypatch.setattr(tasks, "settings", site)
+    monkeypatch.setattr(evidence_tasks, "settings", site)
     with pytest.raises(OSError, match=r"a\.results"):
-        tasks.clear_out()
+        evidence_tasks.clear_out()
     assert not picture.exists()

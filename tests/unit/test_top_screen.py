@@ -1,10 +1,13 @@
 """What `fbtasks top` shows fits into the window, and what needs somebody is never what is left out."""
 
+from zoneinfo import ZoneInfo
+
 import pytest
 from rich.console import Console
 
 from fbtasks.cli.top.observer import AlertLine, CameraLine, ProcessLine, Snapshot
 from fbtasks.cli.top.screen import screen
+from fbtasks.logic.localtime import Zone
 from fbtasks.logic.queues import Queue
 
 FIGURES = {"p50": 1.25, "p95": 12.5, "p99": 1234.5}
@@ -32,10 +35,10 @@ def snapshot(cameras: list[CameraLine], processes: int = 4, alerts: int = 20, tr
     )
 
 
-def lines(told: Snapshot, width: int, height: int | None) -> list[str]:
+def lines(told: Snapshot, width: int, height: int | None, zone: Zone = None) -> list[str]:
     console = Console(width=width, height=height, force_terminal=False, color_system=None)
     with console.capture() as captured:
-        console.print(screen(told, width, height))
+        console.print(screen(told, width, height, zone))
     return captured.get().splitlines()
 
 
@@ -87,3 +90,10 @@ def test_processes_of_one_role_on_one_machine_are_one_line() -> None:
 
 def test_trouble_is_told_on_top() -> None:
     assert "Redis is away" in lines(snapshot([], 0, 0, trouble="Redis is away: refused"), 80, 24)[0]
+
+
+def test_clocks_are_those_of_the_stable() -> None:
+    for zone, clock in (("Asia/Kolkata", "05:30:00"), ("America/New_York", "19:00:00")):
+        shown = lines(snapshot([camera(1)]), 100, 40, ZoneInfo(zone))
+        assert shown[0].endswith(clock)
+        assert any(line.startswith(clock) for line in shown[1:])

@@ -26,6 +26,7 @@ def examinations(settings: Settings, camera: str | None) -> list[Examination]:
 
     return [
         Examination("machine", partial(machine.machine, settings.data_dir), MACHINE_S),
+        Examination("worker", partial(machine.processes, settings.up.concurrency), MACHINE_S),
         Examination("versions", machine.versions, MACHINE_S),
         Examination("redis", partial(servers.redis, settings), SERVERS_S),
         Examination("database", partial(servers.database, settings), SERVERS_S),
@@ -33,6 +34,7 @@ def examinations(settings: Settings, camera: str | None) -> list[Examination]:
             Examination(f"sink {name}", partial(servers.sink, settings, name), 2 * table.timeout_s + SERVERS_S)
             for name, table in tables(settings).items()
         ),
+        Examination("evidence", partial(servers.evidence, settings), SERVERS_S),
         Examination("camera", partial(trials.camera, settings, camera), 2 * trials.CAMERA_S),
         Examination("model", partial(trials.model, settings), 2 * trials.MODEL_S),
         Examination("providers", partial(trials.engines, settings), (len(trials.LADDER) + 1) * trials.ENGINE_S),

@@ -34,6 +34,13 @@ def machine(data_dir: Path) -> Iterator[Diagnosis]:
     yield _disk(data_dir)
 
 
+def processes(count: int) -> Iterator[Diagnosis]:
+    """Whether `fbtasks up` gives the Celery worker enough processes."""
+    if count == 1:
+        text = "up.concurrency is 1: while a place that alerts go to hangs, nothing is decided for up to 5 s"
+        yield Diagnosis("warning", "worker", text, "set up.concurrency to 2, which is the default")
+
+
 def _memory() -> Iterator[Diagnosis]:
     file = Path("/proc/meminfo")
     if not file.exists():

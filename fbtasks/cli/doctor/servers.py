@@ -13,8 +13,10 @@ from redis import Redis
 from sqlalchemy import text as sql
 
 from fbtasks.cli.doctor.diagnosis import Diagnosis
-from fbtasks.errors import ConfigError, DeliveryFailed
+from fbtasks.errors import ConfigError, CopyFailed, DeliveryFailed
 from fbtasks.health import Finding
+from fbtasks.logic.bucket import Bucket
+from fbtasks.logic.film import need_encoder
 from fbtasks.logic.redis_servers import FRAMES, STATE, Server, ask, judge_frames, judge_state
 from fbtasks.logic.sinks.making import make_sink, tables
 from fbtasks.logic.sinks.mqtt import Mqtt
@@ -124,6 +126,24 @@ def sink(settings: Settings, name: str) -> Iterator[Diagnosis]:
         yield Diagnosis("critical", subject, f"cannot be reached: {reason}", advice)
     else:
         yield Diagnosis("ok", subject, seen)
+
+
+def evidence(settings: Settings) -> Iterator[Diagnosis]:
+    """Whether films can be made and copies be kept, where that is asked for; nothing is written."""
+    if settings.evidence.enabled and settings.evidence.clip.seconds:
+        try:
+            need_encoder()
+            yield Diagnosis("ok", "clips", f"{settings.evidence.clip.seconds:g} s before an alert")
+        except ConfigError as error:
+            yield Diagnosis("critical", "clips", str(error))
+    if settings.evidence.s3.bucket:
+        try:
+            Bucket(settings.evidence.s3).reach()
+            yield Diagnosis("ok", "bucket", f"{settings.evidence.s3.bucket} lets us in")
+        except ConfigError as error:
+            yield Diagnosis("critical", "bucket", str(error))
+        except CopyFailed as error:
+            yield Diagnosis("critical", "bucket", str(error), "see evidence.s3 in the settings")
 
 
 def _web(url: str, timeout_s: float) -> str:

@@ -14,6 +14,7 @@ from fbtasks.cli import with_settings
 from fbtasks.cli.top.observer import Observer, Snapshot
 from fbtasks.cli.top.screen import screen
 from fbtasks.lifecycle import on_stop
+from fbtasks.logic.localtime import Zone
 from fbtasks.settings import Settings
 
 REFRESH_S = 1.0
@@ -37,22 +38,22 @@ def command(settings: Settings, once: bool, as_json: bool, seconds: float) -> No
         if as_json or once or not sys.stdout.isatty():
             observer.listen(seconds, stop)
             snapshot = observer.snapshot(time())
-            _print(snapshot, as_json=as_json)
+            _print(snapshot, settings.zone, as_json=as_json)
             sys.exit(1 if snapshot.trouble else 0)
-        _live(observer, stop)
+        _live(observer, settings.zone, stop)
 
 
-def _print(snapshot: Snapshot, *, as_json: bool) -> None:
+def _print(snapshot: Snapshot, zone: Zone, *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(asdict(snapshot), indent=2))
         return
     console = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    console.print(screen(snapshot, console.width, None))
+    console.print(screen(snapshot, console.width, None, zone))
 
 
-def _live(observer: Observer, stop: Event) -> None:
+def _live(observer: Observer, zone: Zone, stop: Event) -> None:
     console = Console()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while not stop.is_set():
-            live.update(screen(observer.snapshot(time()), console.width, console.height), refresh=True)
+            live.update(screen(observer.snapshot(time()), console.width, console.height, zone), refresh=True)
             observer.listen(REFRESH_S, stop)

@@ -3,13 +3,13 @@
 Colour is for what needs somebody: yellow for what is late or on its way, red for what is down. The rest is plain.
 """
 
-from time import localtime, strftime
-
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fbtasks.cli.top.observer import AlertLine, CameraLine, ProcessLine, Snapshot
+from fbtasks.cli.top.observer import CameraLine, ProcessLine, Snapshot
+from fbtasks.logic.localtime import Zone, clock_text
+from fbtasks.logic.sinks.wording import place
 from fbtasks.metrics import DISABLED
 
 WIDE = 140
@@ -24,21 +24,21 @@ FIXED_LINES = 15
 SEVERITY_STYLE = {"critical": "bold red", "warning": "yellow"}
 
 
-def screen(snapshot: Snapshot, width: int, height: int | None) -> RenderableType:
-    """The snapshot, in so many columns and lines; None: as many lines as it takes."""
+def screen(snapshot: Snapshot, width: int, height: int | None, zone: Zone = None) -> RenderableType:
+    """The snapshot, in so many columns and lines; None: as many lines as it takes. Clocks are those of `zone`."""
     wide = width >= WIDE
     parts = _parts(snapshot.processes)
     rows = _rows(snapshot, len(parts), height, wide=wide)
     cameras = _cameras(snapshot.cameras, rows["cameras"])
     figures = Group(_stages(snapshot), Text(), _queues(snapshot), Text(), _processes(parts, rows["processes"]))
-    alerts = _alerts(snapshot.alerts, rows["alerts"])
+    alerts = _alerts(snapshot, rows["alerts"], zone)
     if not wide:
-        return Group(_header(snapshot, width), cameras, Text(), figures, Text(), alerts)
+        return Group(_header(snapshot, width, zone), cameras, Text(), figures, Text(), alerts)
     beside = Table.grid(padding=(0, 4))
     beside.add_column(width=width // 2 - 2)
     beside.add_column()
     beside.add_row(cameras, figures)
-    return Group(_header(snapshot, width), Text(), beside, Text(), alerts)
+    return Group(_header(snapshot, width, zone), Text(), beside, Text(), alerts)
 
 
 def _rows(snapshot: Snapshot, parts: int, height: int | None, *, wide: bool) -> dict[str, int]:
@@ -60,7 +60,7 @@ def _rows(snapshot: Snapshot, parts: int, height: int | None, *, wide: bool) -> 
     return {"cameras": cameras, "processes": processes, "alerts": max(1, free - processes - cameras)}
 
 
-def _header(snapshot: Snapshot, width: int) -> Text:
+def _header(snapshot: Snapshot, width: int, zone: Zone) -> Text:
     running = sum(camera.state == "running" for camera in snapshot.cameras)
     wanted = sum(camera.state != DISABLED for camera in snapshot.cameras)
     rate = snapshot.decisions / snapshot.seconds
@@ -71,7 +71,7 @@ def _header(snapshot: Snapshot, width: int) -> Text:
         style = "" if running == wanted else "yellow"
         left.append(f"  {running} of {wanted} cameras running", style=style)
         left.append(f"  {rate:.1f} pictures/s")
-    clock = strftime("%H:%M:%S", localtime(snapshot.at))
+    clock = clock_text(snapshot.at, snapshot.at, zone)
     left.truncate(max(0, width - len(clock) - 1), overflow="ellipsis", pad=True)
     return left.append(f" {clock}", style="dim")
 
@@ -173,14 +173,14 @@ def _told(process: ProcessLine) -> str:
     return " ".join(text.format(process.facts[name]) for name, text in QUIET_FACTS.items() if name in process.facts)
 
 
-def _alerts(alerts: list[AlertLine], rows: int) -> RenderableType:
+def _alerts(snapshot: Snapshot, rows: int, zone: Zone) -> RenderableType:
     table = _table(("last alerts", "left"), ("camera", "left"), ("", "left"), ("", "left"))
-    for alert in alerts[:rows]:
+    for alert in snapshot.alerts[:rows]:
         style = "dim" if alert.event == "cleared" else SEVERITY_STYLE.get(alert.severity, "")
         what = "cleared" if alert.event == "cleared" else f"{alert.event} {alert.severity}"
-        clock = strftime("%H:%M:%S", localtime(alert.at))
-        table.add_row(clock, alert.camera_id, what, alert.message, style=style)
-    return table if alerts else Group(table, Text("none", style="dim"))
+        clock = clock_text(alert.at, snapshot.at, zone)
+        table.add_row(clock, place(alert.camera_id), what, alert.message, style=style)
+    return table if snapshot.alerts else Group(table, Text("none", style="dim"))
 
 
 def _ago(seconds: float) -> str:

@@ -83,13 +83,14 @@ def refuse_wrong_sinks(settings: Settings) -> None:
     """
     cameras = [camera.id for camera in settings.cameras]
     for name, table in settings.sinks.items():
-        _refuse_unknown(f"sinks.{name}.rules", table.rules, [*known_rules(), *SYSTEM_RULES])
-        _refuse_unknown(f"sinks.{name}.cameras", table.cameras, cameras)
+        refuse_unknown(f"sinks.{name}.rules", table.rules, [*known_rules(), *SYSTEM_RULES])
+        refuse_unknown(f"sinks.{name}.cameras", table.cameras, cameras)
         with suppress(ExtraMissing):
             make_sink(settings, name, Redis())
 
 
-def _refuse_unknown(where: str, names: Iterable[str], known: Iterable[str]) -> None:
+def refuse_unknown(where: str, names: Iterable[str], known: Iterable[str]) -> None:
+    """Raise `ConfigError` when one of the names, which stand at `where` in the settings, is none that is known."""
     for name in names:
         if name not in known:
             raise ConfigError(f"{where}: there is no {name!r}{nearest(name, known)}")

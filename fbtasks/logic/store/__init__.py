@@ -8,7 +8,7 @@ All times are unix seconds in double precision, as in `fbtasks.alert`, because t
 exactly and on no type for dates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sqlalchemy import Engine
@@ -18,7 +18,19 @@ from fbtasks.camera_history import CameraChange
 from fbtasks.logic.attention import Mute
 from fbtasks.logic.minutes import Minute
 from fbtasks.logic.sinks.route import Route
-from fbtasks.logic.store import camera_status, deliveries, desk, holding, metrics, mutes, record, storm
+from fbtasks.logic.store import (
+    camera_status,
+    cameras,
+    deliveries,
+    desk,
+    forgetting,
+    holding,
+    metrics,
+    mutes,
+    record,
+    storm,
+)
+from fbtasks.logic.store.cameras import KnownCamera
 from fbtasks.logic.store.deliveries import Backlog, Claim
 from fbtasks.logic.store.desk import AlertView, DeliveryView, Detail, EpisodeView, Wanted
 from fbtasks.logic.store.engine import make_engine
@@ -31,6 +43,7 @@ __all__ = [
     "DeliveryView",
     "Detail",
     "EpisodeView",
+    "KnownCamera",
     "Mute",
     "Store",
     "Wanted",
@@ -129,6 +142,25 @@ class Store:
     def forget_camera_changes(self, before: float) -> int:
         """Remove what happened to cameras before that time (unix seconds); return how many rows."""
         return write(self._engine, lambda connection: camera_status.forget_changes(connection, before))
+
+    def record_cameras(self, present: Iterable[tuple[str, str, bool]], now: float) -> int:
+        """Note the cameras of this moment: id, horse, whether enabled; return how many are new, changed or gone."""
+        return write(self._engine, lambda connection: cameras.record_cameras(connection, present, now))
+
+    def known_cameras(self) -> list[KnownCamera]:
+        """The cameras that there are and were."""
+        return read(self._engine, cameras.known_cameras)
+
+    def forget_episodes(self, before: float, limit: int) -> int:
+        """Remove some of the episodes that were over before that time (unix seconds), with all that belongs to them.
+
+        `limit` of them at most; none that still waits to be delivered. Returns how many, 0 when none is left.
+        """
+        return write(self._engine, lambda connection: forgetting.forget_episodes(connection, before, limit))
+
+    def forget_mutes(self, before: float) -> int:
+        """Remove the mutes that ended before that time (unix seconds); return how many."""
+        return write(self._engine, lambda connection: forgetting.forget_mutes(connection, before))
 
     def record_night(self, camera_id: str, night: str, report: dict[str, Any], now: float) -> None:
         """Store the report of a camera's night, named by the day on which it begins; one that is there stays."""

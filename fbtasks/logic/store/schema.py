@@ -147,6 +147,18 @@ nights = Table(
     **_OPTIONS,
 )
 
+cameras = Table(
+    "cameras",
+    metadata,
+    Column("camera_id", String(64), primary_key=True),
+    Column("horse", String(NAME_LENGTH), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    Column("added_at", Double, nullable=False, comment="when it was first seen in the settings"),
+    Column("changed_at", Double, nullable=False),
+    Column("removed_at", Double, comment="null: it is in the settings"),
+    **_OPTIONS,
+)
+
 camera_status = Table(
     "camera_status",
     metadata,
