@@ -14,7 +14,7 @@ import queue
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic, sleep, time
 
@@ -52,6 +52,9 @@ FLUSH_S = 1.0
 """How long a worker whose engine hangs waits for what it has analysed before to be published."""
 FINISHED = ("results", "results_dropped", "frames_refused", "frames_stale", "frames_superseded")
 """Counters of what became of the frames that were taken; the rest is held."""
+
+Fault = tuple[str, bytes]
+"""The reason why a frame is refused, and its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,7 @@ class GpuWorker:
     def _read(self, messages: list[bytes]) -> float:
         """Frames for the batcher; returns for how many seconds the newest of them lay in the list."""
         taken_at = time()
-        refused: list[tuple[str, bytes]] = []
+        refused: list[Fault] = []
         newest = 0.0
         for message in messages:
             try:
@@ -238,13 +241,30 @@ class GpuWorker:
         choice = self._batcher.choose(room, time(), self._assembly.size)
         self.progress.counters["frames_stale"] += choice.stale
         self.progress.counters["frames_superseded"] += choice.superseded
-        places = filter(None, map(self._assembly.place, choice.batch))
-        faults = [self._decoders.submit(self._fill, place) for place in places]
-        self._bury([fault for done in faults if (fault := done.result()) is not None])
+        self._bury(self._filled(choice.batch))
         if not choice.batch and len(self._batcher):
             self._assembly.await_empty(OTHER_SIZE_S)
 
-    def _fill(self, place: Place) -> tuple[str, bytes] | None:
+    def _filled(self, batch: list[Taken]) -> list[Fault]:
+        """Decode these frames, each into its place; returns the faults of those that cannot be.
+
+        The last one is decoded in this thread, which has nothing else to do until all are: a batch of one picture needs
+        no other thread at all. Only the last, for a place may be long in coming, and the engine waits for all before.
+        """
+        faults: list[Fault | None] = []
+        decoding: list[Future[Fault | None]] = []
+        for number, taken in enumerate(batch, 1):
+            place = self._assembly.place(taken)
+            if place is None:
+                continue
+            if number < len(batch):
+                decoding.append(self._decoders.submit(self._fill, place))
+            else:
+                faults.append(self._fill(place))
+        faults += [done.result() for done in decoding]
+        return [fault for fault in faults if fault is not None]
+
+    def _fill(self, place: Place) -> Fault | None:
         """Decode one frame into its place; returns the reason and the message of one that cannot be."""
         frame, good, began = place.taken.frame, False, monotonic()
         try:
@@ -259,7 +279,7 @@ class GpuWorker:
             self._assembly.settle(place, good=good)
         return None
 
-    def _bury(self, refused: list[tuple[str, bytes]]) -> None:
+    def _bury(self, refused: list[Fault]) -> None:
         if not refused:
             return
         self.progress.counters["frames_refused"] += len(refused)
