@@ -62,6 +62,7 @@ class _Done:
     frames: list[Taken]
     candidates: BatchCandidates
     inferred_at: float
+    run_s: float
 
 
 @dataclass(slots=True)
@@ -297,14 +298,17 @@ class GpuWorker:
             candidates = self._runner.run(self._engines[frames[0].size], pictures)
         finally:
             self.progress.batch_limit = self._runner.limit.limit
-            self._metrics.limit.set(self._runner.limit.limit)
             self.progress.counters["memory_faults"] = self._runner.memory_faults
+        # All that can be told later is: the engine stands still between two runs.
         took_s = monotonic() - began
         self.progress.run_ms = took_s * 1000
-        self._metrics.stages.observe("inference", took_s)
-        self._metrics.batch.observe(len(frames))
-        self._trace(frames, "inference", time() - took_s, time(), batch=len(frames))
-        return _Done(frames, candidates, time())
+        return _Done(frames, candidates, time(), took_s)
+
+    def _tell_of_run(self, done: _Done) -> None:
+        self._metrics.limit.set(self.progress.batch_limit)
+        self._metrics.stages.observe("inference", done.run_s)
+        self._metrics.batch.observe(len(done.frames))
+        self._trace(done.frames, "inference", done.inferred_at - done.run_s, done.inferred_at, batch=len(done.frames))
 
     def _hangs(self, what: str) -> None:
         """Save what can be saved; the engine's thread will not come back."""
@@ -335,6 +339,7 @@ class GpuWorker:
             self._done.task_done()
 
     def _send(self, done: _Done) -> None:
+        self._tell_of_run(done)
         began = monotonic()
         results = self._results(done)
         try:
