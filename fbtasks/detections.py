@@ -60,4 +60,4 @@ class BatchCandidates:
         sure = np.flatnonzero(self.confidence[index] >= threshold)
         boxes = Boxes(self.xyxy[index][sure], self.confidence[index][sure], self.class_id[index][sure])
         finite = np.isfinite(boxes.xyxy)
-        return boxes if finite.all() else boxes[finite.all(axis=1)]
+        return boxes if finite.all() else boxes[np.flatnonzero(finite.all(axis=1))]

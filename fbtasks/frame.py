@@ -65,10 +65,8 @@ class Letterbox:
         Each axis has its own scale: the resized picture has whole pixels, so not quite its source's proportions.
         """
         pad, scale, limit = _placement(self)
-        boxes = xyxy - pad
-        boxes /= scale
-        np.maximum(boxes, 0, out=boxes)
-        return np.minimum(boxes, limit, out=boxes)
+        boxes: Float32s = np.minimum(np.maximum((xyxy - pad) / scale, 0), limit)
+        return boxes
 
 
 @lru_cache(maxsize=1024)

@@ -217,7 +217,7 @@ class Mailboxes:
         """Put each camera's results, oldest first, into its mailbox; one round trip for all of them."""
         calls = [self._push_call(camera_id, messages) for camera_id, messages in results.items()]
         if len(calls) == 1:  # a worker on a CPU pushes one at a time, and a pipeline costs twice the call
-            replies = [self._redis.eval(*calls[0])]
+            replies: list[Any] = [self._redis.eval(*calls[0])]
         else:
             pipe = self._redis.pipeline(transaction=False)
             for call in calls:
