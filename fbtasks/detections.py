@@ -57,5 +57,7 @@ class BatchCandidates:
 
         Candidates that are not finite (a diverged half-precision run) are left out.
         """
-        keep = (self.confidence[index] >= threshold) & np.isfinite(self.xyxy[index]).all(axis=1)
-        return Boxes(self.xyxy[index][keep], self.confidence[index][keep], self.class_id[index][keep])
+        sure = np.flatnonzero(self.confidence[index] >= threshold)
+        boxes = Boxes(self.xyxy[index][sure], self.confidence[index][sure], self.class_id[index][sure])
+        finite = np.isfinite(boxes.xyxy)
+        return boxes if finite.all() else boxes[np.flatnonzero(finite.all(axis=1))]

@@ -8,6 +8,7 @@ neither side must know how the other is set.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -48,6 +49,8 @@ class Letterbox:
 
     def inside(self, size: tuple[int, int], larger: tuple[int, int]) -> "Letterbox":
         """The same picture when its input, of `size`, lies in the middle of a larger one; both width and height."""
+        if size == larger:
+            return self
         left, top = margin(size, larger)
         return replace(self, pad_x=self.pad_x + left, pad_y=self.pad_y + top)
 
@@ -61,11 +64,17 @@ class Letterbox:
 
         Each axis has its own scale: the resized picture has whole pixels, so not quite its source's proportions.
         """
-        pad = np.array([self.pad_x, self.pad_y, self.pad_x, self.pad_y], np.float32)
-        limit = np.array([self.width, self.height, self.width, self.height], np.float32)
-        scale = np.array([*self.resized, *self.resized], np.float32) / limit
-        boxes: Float32s = np.clip((xyxy - pad) / scale, 0, limit)
+        pad, scale, limit = _placement(self)
+        boxes: Float32s = np.minimum(np.maximum((xyxy - pad) / scale, 0), limit)
         return boxes
+
+
+@lru_cache(maxsize=1024)
+def _placement(box: Letterbox) -> tuple[Float32s, Float32s, Float32s]:
+    """Border, scale and source size, each `[4]` for left, top, right and bottom; a camera's are always the same."""
+    pad = np.array([box.pad_x, box.pad_y] * 2, np.float32)
+    limit = np.array([box.width, box.height] * 2, np.float32)
+    return pad, np.array(box.resized * 2, np.float32) / limit, limit
 
 
 def margin(size: tuple[int, int], larger: tuple[int, int]) -> tuple[int, int]:

@@ -117,10 +117,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
             width=frame.width,
             height=frame.height,
             model_id=model_id,
-            xyxy=boxes.xyxy.astype("<f4").tobytes(),
-            confidence=boxes.confidence.astype("<f4").tobytes(),
-            class_id=boxes.class_id.astype("<i4").tobytes(),
-            names={number: names[number] for number in np.unique(boxes.class_id).tolist()},
+            xyxy=boxes.xyxy.astype("<f4", copy=False).tobytes(),
+            confidence=boxes.confidence.astype("<f4", copy=False).tobytes(),
+            class_id=boxes.class_id.astype("<i4", copy=False).tobytes(),
+            names={number: names[number] for number in sorted(set(boxes.class_id.tolist()))},
             blind=frame.blind,
         )
 

@@ -15,7 +15,7 @@ from fbtasks.errors import ConfigError, EngineError
 from fbtasks.gpu.catalogue import FOLDER, Catalogue
 from fbtasks.health import PREPARING, HealthBoard, Report, report_of
 from fbtasks.keys import TASKS_CAP, Keys
-from fbtasks.lifecycle import leave, on_stop
+from fbtasks.lifecycle import leave, on_stop, settle
 from fbtasks.mailbox import Mailboxes
 from fbtasks.metrics import GpuMetrics, MetricsServer, ReportCollector, gpu_families, registry_of
 from fbtasks.redaction import redact
@@ -150,6 +150,7 @@ def serve(settings: Settings, engines: "Engines") -> None:
     log.info("ready: %s on %s, batches of up to %d", full.model.model_id, full.provider, full.max_batch)
     metrics = MetricsServer(settings.prometheus, "gpu", registry)
     with on_stop(worker.stop), Reporter(board, report), metrics, Presence("infer", report, batch_shown):
+        settle()
         worker.run()
     if traces is not None:
         traces.close()

@@ -39,8 +39,8 @@ class OpenVinoEngine:
         """See `fbtasks.gpu.engine.Engine.run`; the results are copies, for the next run overwrites OpenVINO's own."""
         check_frames(frames, self.model, self.max_batch)
         with memory_faults():
-            self.request.infer({FRAMES: frames}, share_inputs=True)
-        xyxy, confidence, class_id = (self.request.get_tensor(name).data for name in (XYXY, CONFIDENCE, CLASS_ID))
+            found = self.request.infer({FRAMES: frames}, share_inputs=True, share_outputs=True)
+        xyxy, confidence, class_id = (found[name] for name in (XYXY, CONFIDENCE, CLASS_ID))
         return BatchCandidates(xyxy.copy(), confidence.copy(), class_id.astype(np.int32))
 
     def warm_up(self) -> None:

@@ -14,7 +14,7 @@ import queue
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from time import monotonic, sleep, time
 
@@ -53,12 +53,16 @@ FLUSH_S = 1.0
 FINISHED = ("results", "results_dropped", "frames_refused", "frames_stale", "frames_superseded")
 """Counters of what became of the frames that were taken; the rest is held."""
 
+Fault = tuple[str, bytes]
+"""The reason why a frame is refused, and its message."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Done:
     frames: list[Taken]
     candidates: BatchCandidates
     inferred_at: float
+    run_s: float
 
 
 @dataclass(slots=True)
@@ -207,7 +211,7 @@ class GpuWorker:
     def _read(self, messages: list[bytes]) -> float:
         """Frames for the batcher; returns for how many seconds the newest of them lay in the list."""
         taken_at = time()
-        refused: list[tuple[str, bytes]] = []
+        refused: list[Fault] = []
         newest = 0.0
         for message in messages:
             try:
@@ -238,13 +242,30 @@ class GpuWorker:
         choice = self._batcher.choose(room, time(), self._assembly.size)
         self.progress.counters["frames_stale"] += choice.stale
         self.progress.counters["frames_superseded"] += choice.superseded
-        places = filter(None, map(self._assembly.place, choice.batch))
-        faults = [self._decoders.submit(self._fill, place) for place in places]
-        self._bury([fault for done in faults if (fault := done.result()) is not None])
+        self._bury(self._filled(choice.batch))
         if not choice.batch and len(self._batcher):
             self._assembly.await_empty(OTHER_SIZE_S)
 
-    def _fill(self, place: Place) -> tuple[str, bytes] | None:
+    def _filled(self, batch: list[Taken]) -> list[Fault]:
+        """Decode these frames, each into its place; returns the faults of those that cannot be.
+
+        The last one is decoded in this thread, which has nothing else to do until all are: a batch of one picture needs
+        no other thread at all. Only the last, for a place may be long in coming, and the engine waits for all before.
+        """
+        faults: list[Fault | None] = []
+        decoding: list[Future[Fault | None]] = []
+        for number, taken in enumerate(batch, 1):
+            place = self._assembly.place(taken)
+            if place is None:
+                continue
+            if number < len(batch):
+                decoding.append(self._decoders.submit(self._fill, place))
+            else:
+                faults.append(self._fill(place))
+        faults += [done.result() for done in decoding]
+        return [fault for fault in faults if fault is not None]
+
+    def _fill(self, place: Place) -> Fault | None:
         """Decode one frame into its place; returns the reason and the message of one that cannot be."""
         frame, good, began = place.taken.frame, False, monotonic()
         try:
@@ -259,7 +280,7 @@ class GpuWorker:
             self._assembly.settle(place, good=good)
         return None
 
-    def _bury(self, refused: list[tuple[str, bytes]]) -> None:
+    def _bury(self, refused: list[Fault]) -> None:
         if not refused:
             return
         self.progress.counters["frames_refused"] += len(refused)
@@ -277,14 +298,17 @@ class GpuWorker:
             candidates = self._runner.run(self._engines[frames[0].size], pictures)
         finally:
             self.progress.batch_limit = self._runner.limit.limit
-            self._metrics.limit.set(self._runner.limit.limit)
             self.progress.counters["memory_faults"] = self._runner.memory_faults
+        # All that can be told later is: the engine stands still between two runs.
         took_s = monotonic() - began
         self.progress.run_ms = took_s * 1000
-        self._metrics.stages.observe("inference", took_s)
-        self._metrics.batch.observe(len(frames))
-        self._trace(frames, "inference", time() - took_s, time(), batch=len(frames))
-        return _Done(frames, candidates, time())
+        return _Done(frames, candidates, time(), took_s)
+
+    def _tell_of_run(self, done: _Done) -> None:
+        self._metrics.limit.set(self.progress.batch_limit)
+        self._metrics.stages.observe("inference", done.run_s)
+        self._metrics.batch.observe(len(done.frames))
+        self._trace(done.frames, "inference", done.inferred_at - done.run_s, done.inferred_at, batch=len(done.frames))
 
     def _hangs(self, what: str) -> None:
         """Save what can be saved; the engine's thread will not come back."""
@@ -315,6 +339,7 @@ class GpuWorker:
             self._done.task_done()
 
     def _send(self, done: _Done) -> None:
+        self._tell_of_run(done)
         began = monotonic()
         results = self._results(done)
         try:

@@ -452,6 +452,24 @@ def test_pictures_of_two_sizes_in_one_list_are_run_apart_and_none_is_lost(bench:
     assert (sum(own.batches), sum(bench.engine.batches)) == (3 * total, total)
 
 
+def test_pictures_of_one_size_gather_to_one_batch_while_the_other_engine_is_busy(bench: Bench) -> None:
+    own = Brightness(SIDE, SIDE // 2)
+    engines = Engines(bench.engine, lambda _width, _height: own)
+    engines.size_for(SIDE, SIDE // 2)
+    wait_until(lambda: len(engines.sizes) == 2, TIMEOUT_S)
+    bench.engine.gate.clear()
+    running = bench.start(engines=engines, max_batch=4)
+    bench.frames.push([message("square")])
+    assert bench.engine.asked.wait(TIMEOUT_S)
+    for number in range(3):
+        bench.frames.push([wide(f"wide-{number}")])
+    wait_until(lambda: bench.worker is not None and bench.worker._assembly.room(0) == 1, TIMEOUT_S)
+    bench.engine.gate.set()
+    bench.wait_for("results", 4)
+    bench.stop(running)
+    assert (bench.engine.batches, own.batches) == ([1], [3])
+
+
 def test_under_backlog_no_size_starves_another(bench: Bench) -> None:
     own = Brightness(SIDE, SIDE // 2)
     engines = Engines(bench.engine, lambda _width, _height: own)
@@ -473,9 +491,10 @@ def test_two_workers_share_what_waits_in_one_list(valkey: Valkey, monkeypatch: p
         benches = [Bench(valkey, threads) for _ in range(2)]
         engine = fixed_engine("fixed:50ms", 4, input_size=(SIDE, SIDE), candidates=20)
         ends = [bench.start(engine=engine) for bench in benches]
+        numbers = count()
         for bench in benches:  # until each knows how long a run takes, it takes all there is
             while not bench.counters.get("results"):
-                benches[0].frames.push([message("first")])
+                benches[0].frames.push([message(f"first-{next(numbers)}")])
                 wait_until(lambda: len(benches[0].frames) == 0, TIMEOUT_S)
         before = [bench.counters["results"] for bench in benches]
         benches[0].frames.push([message(f"camera-{number}") for number in range(32)])

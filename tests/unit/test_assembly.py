@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fbtasks.gpu.assembly import Assembly, Pictures, Place
 from fbtasks.gpu.batcher import Taken
@@ -283,3 +285,43 @@ def test_under_load_nothing_is_lost_mixed_up_or_overwritten(
     decoding.result(TIMEOUT_S)
     assert seen == [number for number in range(total) if number % 7 != 0]
     assert handed.qsize() >= len(seen) / max_batch
+
+
+@settings(max_examples=40, deadline=None)  # it waits for real threads and by the real clock
+@given(
+    max_batch=st.integers(1, 6),
+    max_wait_s=st.sampled_from([0.0, 0.001, 0.005, 0.02]),
+    gaps_s=st.lists(st.sampled_from([0.0, 0.0005, 0.003, 0.008]), min_size=1, max_size=20),
+)
+def test_an_idle_engine_waits_for_max_wait_and_no_longer(
+    max_batch: int, max_wait_s: float, gaps_s: list[float]
+) -> None:
+    """Whatever comes when: no batch is too large, none is handed out before its time, and none much after it.
+
+    Much is a second: what the machine may do to a thread. A batch that waited for frames that never come takes longer.
+    """
+    gathering = assembly(max_batch, max_wait_s)
+    placed_at: list[float] = []
+    pause = threading.Event()
+
+    def frames_come() -> None:
+        for number, gap_s in enumerate(gaps_s):
+            pause.wait(gap_s)
+            assert gathering.room(TIMEOUT_S) > 0
+            placed_at.append(monotonic())
+            add(gathering, frame(number), painting(number))
+
+    with ThreadPoolExecutor(1) as threads:
+        coming = threads.submit(frames_come)
+        seen: list[int] = []
+        while len(seen) < len(gaps_s):
+            asked_at = monotonic()
+            batch = numbers(gathering.take())
+            taken_at = monotonic()
+            assert len(batch) <= max_batch
+            waited_s = taken_at - placed_at[batch[0]]
+            assert len(batch) == max_batch or waited_s >= max_wait_s
+            assert taken_at - max(asked_at, placed_at[batch[0]]) < max_wait_s + 1.0
+            seen += batch
+        coming.result(TIMEOUT_S)
+    assert seen == list(range(len(gaps_s)))

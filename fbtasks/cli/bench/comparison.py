@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from statistics import median
 
 import numpy as np
@@ -30,7 +31,9 @@ class Comparison:
         turns: the pipeline's to results, in the same order.
         to_alerts: the pipeline's with the logic, to alerts; none where no logic runs.
         added_ms: from capture to result without the run of the frame's own batch: p50, p95, p99 in milliseconds.
-        stage_ms: the same from point to point.
+        engine_free_ms: the part of that way in which the engine did not run at all, neither this frame's batch nor one
+            that the frame waited for: what the pipeline adds to an engine that is busy for most of the time.
+        stage_ms: `added_ms` from point to point.
         alerts_added_ms: as `added_ms`, to the commit that holds the frame's alerts.
         lost: frames of these measurements that were given up.
     """
@@ -39,6 +42,7 @@ class Comparison:
     turns: Sequence[Turn]
     to_alerts: Sequence[Turn]
     added_ms: dict[str, float]
+    engine_free_ms: dict[str, float]
     stage_ms: dict[str, dict[str, float]]
     alerts_added_ms: dict[str, float]
     lost: int
@@ -107,16 +111,26 @@ def compare(
             progress(1)
     added: dict[Answer, dict[str, float]] = {"results": {}, "alerts": {}}
     stages: dict[Answer, dict[str, dict[str, float]]] = {"results": {}, "alerts": {}}
+    free: dict[Answer, dict[str, float]] = {"results": {}, "alerts": {}}
     lost = 0
     for answer in worker.answers:
         first_run = len(engine.runs)
         load = LOAD * median(turn.fps for turn in turns[answer])
         sent, samples = worker.pace(load, LATENCY_TURNS * seconds, answer)
-        added[answer], stages[answer] = latency(samples, engine.runs[first_run:])
+        runs = engine.runs[first_run:]
+        added[answer], stages[answer] = latency(samples, runs)
+        free[answer] = percentiles([engine_free_s(sample, runs) for sample in samples])
         lost += sent - len(samples)
         progress(LATENCY_TURNS)
     return Comparison(
-        alone, turns["results"], turns["alerts"], added["results"], stages["results"], added["alerts"], lost
+        alone=alone,
+        turns=turns["results"],
+        to_alerts=turns["alerts"],
+        added_ms=added["results"],
+        engine_free_ms=free["results"],
+        stage_ms=stages["results"],
+        alerts_added_ms=added["alerts"],
+        lost=lost,
     )
 
 
@@ -127,9 +141,7 @@ def latency(samples: Sequence[Sample], runs: Sequence[Run]) -> tuple[dict[str, f
         samples: of frames whose batches are among `runs`.
         runs: in order.
     """
-    ends = [run.ended_at for run in runs]
-    own = [runs[bisect_right(ends, sample.inferred_at) - 1] for sample in samples]
-    pairs = list(zip(samples, own, strict=True))
+    pairs = [(sample, runs[_own(sample, runs)]) for sample in samples]
     stages = {
         "push to take": [sample.taken_at - sample.captured_at for sample, _ in pairs],
         "take to run": [run.ended_at - run.run_s - sample.taken_at for sample, run in pairs],
@@ -137,3 +149,23 @@ def latency(samples: Sequence[Sample], runs: Sequence[Run]) -> tuple[dict[str, f
     }
     added = percentiles([sample.arrived_at - sample.captured_at - run.run_s for sample, run in pairs])
     return added, {stage: percentiles(times) for stage, times in stages.items()}
+
+
+def engine_free_s(sample: Sample, runs: Sequence[Run]) -> float:
+    """Seconds of a frame's way, from capture to result, in which the engine did not run; what runs after it counts.
+
+    Args:
+        sample: of a frame whose batch is among `runs`.
+        runs: in order.
+    """
+    busy_s = 0.0
+    for run in reversed(runs[: _own(sample, runs) + 1]):
+        if run.ended_at <= sample.captured_at:
+            break
+        busy_s += min(run.run_s, run.ended_at - sample.captured_at)
+    return sample.arrived_at - sample.captured_at - busy_s
+
+
+def _own(sample: Sample, runs: Sequence[Run]) -> int:
+    """Place of the run that had this frame in its batch."""
+    return bisect_right(runs, sample.inferred_at, key=attrgetter("ended_at")) - 1

@@ -32,7 +32,7 @@ from fbtasks.cli.bench.load import (
 from fbtasks.gpu.engines import Engines
 from fbtasks.gpu.worker import DECODE, GpuWorker
 from fbtasks.keys import Keys
-from fbtasks.lifecycle import leave
+from fbtasks.lifecycle import leave, settle
 from fbtasks.mailbox import Mailboxes
 from fbtasks.settings import Settings
 from fbtasks.transport import DeadLetters, FrameQueue, connect
@@ -128,6 +128,7 @@ class PipelineUnderTest:
         load = context.Process(target=serve, args=(self._site, theirs), daemon=True)
         load.start()
         theirs.close()
+        settle()
         with ThreadPoolExecutor(1, RUN) as threads:
             self._run = threads.submit(self._worker.run)
             try:
