@@ -108,6 +108,10 @@ def test_a_horse_that_lies_quietly_does_not_struggle_however_its_box_trembles(fp
     assert Down(fps, jitter).lie(500) <= 1
 
 
+def test_a_box_that_trembles_more_than_others_is_known_to_after_some_minutes() -> None:
+    assert Down(fps=2.0, jitter=0.04).lie(2 * STRUGGLES_WITHIN_S) <= 1
+
+
 @pytest.mark.parametrize("fps", [2.0, 5.0, 25.0])
 def test_struggles_are_counted_though_the_box_stays_where_it_is(fps: float) -> None:
     horse = Down(fps)
