@@ -196,21 +196,14 @@ class Pipeline:
             self._observe(state, track, glimpses[track.id], elapsed)
             if self._learns:
                 _learn(state, track, glimpses[track.id], (result.width, result.height), elapsed)
-        state.history.watch(now, elapsed if elapsed <= MAX_GAP_S else 0.0)
+        animals = [track for track in _seen(state, now) if track.confirmed and track.kind == "animal"]
+        _keep_history(state, animals, now, elapsed)
         confirmed = self._judged(state, result, glimpses, elapsed)
-        if any(track.confirmed and track.kind == "animal" for track in _seen(state, now)):
+        if animals:
             state.animal_seen_at = now
         state.ledger.see(self._camera_id, now, confirmed, elapsed)
         seen_at = state.animal_seen_at
-        scene = Scene(
-            now,
-            elapsed,
-            confirmed,
-            boxes=sightings,
-            animal_seen_at=seen_at,
-            history=state.history,
-            zone=self._zone,
-        )
+        scene = Scene(now, elapsed, confirmed, boxes=sightings, animal_seen_at=seen_at, zone=self._zone)
         alerts = self._episodes.step(state.book, scene)
         return _decision(result, confirmed, glimpses, alerts), alerts
 
@@ -283,12 +276,20 @@ class Pipeline:
         for track in state.tracks.alive:
             reading, moved = self._smoother.read(state.windows[track.id], now), state.activities[track.id]
             glimpse = glimpses.get(track.id)
-            changed = glimpse and observe(moved, reading, now, elapsed, vague=glimpse.vague)
+            changed = glimpse and observe(moved, reading, track.sighting.xyxy, now, elapsed, vague=glimpse.vague)
             if changed and track.confirmed:
-                state.history.changed(now)
+                state.history.changed(now, track.id)
             if track.confirmed:
-                judged.append(Judged(track, reading, gait(moved, now), size))
+                judged.append(Judged(track, reading, gait(moved, now), size, state.history))
         return judged
+
+
+def _keep_history(state: CameraState, animals: list[Track], now: float, elapsed: float) -> None:
+    """Watch on; an animal that is alone, and no other just lost, takes over what was noted before it came."""
+    state.history.watch(now, elapsed * len(animals) if elapsed <= MAX_GAP_S else 0.0)
+    alive = [track for track in state.tracks.alive if track.kind == "animal"]
+    if len(alive) == 1 and alive == animals:
+        state.history.adopt(alive[0].id, alive[0].first_seen_at)
 
 
 def _keep_baselines(state: CameraState) -> None:

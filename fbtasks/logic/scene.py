@@ -1,7 +1,7 @@
 """What rules judge: the animals and persons of one camera at one time, and whether the camera shows anything at all."""
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 
 import msgspec
 
@@ -34,12 +34,14 @@ class Judged(msgspec.Struct, frozen=True):
 
     Attributes:
         picture: width and height of the source picture, in pixels.
+        history: how often the camera's animals lay down and rose.
     """
 
     track: Track
     reading: Reading
     gait: Gait = Gait()
     picture: tuple[int, int] = (1, 1)
+    history: History = msgspec.field(default_factory=History)
 
     @property
     def foot(self) -> tuple[float, float]:
@@ -60,7 +62,6 @@ class Scene:
         judged: every confirmed track that is not lost; empty while the camera is blind.
         boxes: every box of an animal or a person in this picture, however weak.
         animal_seen_at: capture time at which an animal was last seen, as a confirmed track; None before the first.
-        history: how often its animals lay down and rose.
         blind: None while the camera shows its box.
         zone: where the stable is.
     """
@@ -71,6 +72,5 @@ class Scene:
     _: KW_ONLY
     boxes: Sequence[Sighting] = ()
     animal_seen_at: float | None = None
-    history: History = field(default_factory=History)
     blind: Blindness | None = None
     zone: Zone = None

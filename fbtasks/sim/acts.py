@@ -44,6 +44,17 @@ BODY_HALF = 0.75
 """Half of a horse's length, nose to tail, in its heights: how near its middle comes to a wall."""
 SIDE = 0.3
 """Half of what a horse is wide when it lies at a wall, in its heights."""
+CAST_ROLL, HEAVE_ROLL = 0.75 * pi, 0.15 * pi
+"""How far a cast horse is over, and how much further or less while it heaves."""
+HEAVE_S, HEAVE_STRIDES = 0.6, 0.75
+"""One heave, and so many turns of the legs in it: they kick somewhat faster than once a second."""
+HEAVES, FRESH_REST_S = (2, 6), (4.0, 12.0)
+"""Heaves of one struggle, from and below; rests between two struggles of a fresh horse."""
+TIRES_S, TIRED = 120.0, 5.0
+"""A cast horse rests once longer for each so many seconds, up to so many times longer. Ours: some are told to thrash
+until they are found, others to lie and wait."""
+COLIC_DOWN_S, COLIC_UP_S = (20.0, 240.0), (15.0, 240.0)
+"""How long a horse in colic stays down, and up. Ours, no count is published: 10 to 30 changes an hour."""
 PERSON_HALF_M = 0.3
 UNDER_CAMERA_M = 1.0
 """Nearer to the front a person is cut off by the picture's border, for the camera hangs above it."""
@@ -439,22 +450,41 @@ class _HorsePlayer(_Player):
         """On its back and over, again and again, with short rests."""
         side = float(self.chance.choice([-1.0, 1.0]))
         while self.mover.now + 9.0 < act.end:
-            self.mover.change(1.5, roll=side * FLAT, effort=0.4, head=0.2)
-            self.mover.change(1.5, roll=side * pi, effort=0.8)
-            self.mover.change(1.5, roll=side * FLAT)
-            self.mover.change(1.5, roll=0.0, effort=0.0, head=RESTING)
+            self._roll(side)
             self.mover.stay(min(act.end, self.mover.now + float(self.chance.uniform(0.5, 3.0))))
 
+    def _roll(self, side: float) -> None:
+        self.mover.change(1.5, roll=side * FLAT, effort=0.4, head=0.2)
+        self.mover.change(1.5, roll=side * pi, effort=0.8)
+        self.mover.change(1.5, roll=side * FLAT)
+        self.mover.change(1.5, roll=0.0, effort=0.0, head=RESTING)
+
     def struggles(self, act: Act) -> None:
-        """Cast: on its back against the wall, the legs at work in bursts."""
-        wall = SIDE * self.who.height
-        self.mover.change(2.0, roll=0.75 * pi, y=wall, head=0.1)
-        while self.mover.now + 6.0 < act.end:
-            self.mover.change(0.4, effort=1.0)
-            self.mover.stay(self.mover.now + float(self.chance.uniform(1.5, 4.0)))
-            self.mover.change(0.6, effort=0.0)
-            self.mover.stay(min(act.end - 1.0, self.mover.now + float(self.chance.uniform(4.0, 12.0))))
+        """Cast: on its back against the wall; heaves to get over in bursts, with ever longer rests."""
+        wall, began = SIDE * self.who.height, self.mover.now
+        self.mover.change(2.0, roll=CAST_ROLL, y=wall, head=0.1)
+        while self.mover.now + 8.0 < act.end:
+            for _ in range(int(self.chance.integers(*HEAVES))):
+                self._heave()
+            self.mover.change(0.6, effort=0.0, roll=CAST_ROLL)
+            tired = 1 + min(TIRED, (self.mover.now - began) / TIRES_S)
+            self.mover.stay(min(act.end - 1.0, self.mover.now + tired * float(self.chance.uniform(*FRESH_REST_S))))
         self.mover.change(0.5, effort=0.0)
+
+    def _heave(self) -> None:
+        for side in (1.0, -1.0):
+            strides = self.mover["strides"] + HEAVE_STRIDES
+            self.mover.change(HEAVE_S, effort=1.0, roll=CAST_ROLL + side * HEAVE_ROLL, strides=strides)
+
+    def colics(self, act: Act) -> None:
+        """Down and up again and again, without finding rest; rolls at times while it is down."""
+        while self.mover.now + LIE_DOWN_S[1] + RISE_S[1] + 25.0 < act.end:
+            self.lie_down()
+            if self.chance.random() < 0.5:
+                self._roll(float(self.chance.choice([-1.0, 1.0])))
+            self.mover.stay(min(act.end - 10.0, self.mover.now + float(self.chance.uniform(*COLIC_DOWN_S))))
+            self.to_feet()
+            self.mover.stay(min(act.end, self.mover.now + float(self.chance.uniform(*COLIC_UP_S))))
 
 
 def gaps(present: Spans, length_s: float) -> Spans:

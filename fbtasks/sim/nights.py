@@ -1,8 +1,9 @@
 """Random nights of a stable, as scenarios: the same for the same kind and seed.
 
 How long a horse rests at a stretch follows what is published: about an hour, then up, is normal, and big sleepers need
-two (Coho); of 24 h a horse lies 2.7 to 27 % (PMC8002676), 30 to 40 minutes of it in deep sleep (UC Davis). How often
-everything else happens is ours.
+two (Coho); of 24 h a horse lies 2.7 to 27 % (PMC8002676), 30 to 40 minutes of it in deep sleep (UC Davis). That healthy
+horses roll before they rise is counted (Raabymagle and Ladewig, 2006); how often, and how often everything else
+happens, is ours.
 
 An *eventful* night holds a few things that somebody should hear of; a *busy* one most of what the rules are for, some
 of it twice, before cameras that suffer more and computers that forget; a *quiet* one nothing.
@@ -10,6 +11,7 @@ of it twice, before cameras that suffer more and computers that forget; a *quiet
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Literal
 
 import numpy as np
@@ -61,7 +63,14 @@ BUSY_HORSES = (1, 1, 1, 2, 3)
 """Of a busy paddock, one of these: where two share it, neither has the room to gallop."""
 ENDLESS_SHARE = 0.35
 """Of the long bouts of lying in busy nights."""
+COLIC_SHARE = 0.4
+"""Of busy nights, those in which one horse has colic for a while."""
+ROLLS_FIRST, ROLLS_LAST = 0.3, 0.3
+"""Shares of the bouts of lying that begin, and that end, with a roll or two. Ours."""
 NAMES = ("Luna", "Nero", "Stella")
+ON_ITS_FEET: frozenset[HorseDoes] = frozenset({"stands", "grazes", "walks"})
+LYING_DOWN_S = 8.5
+"""At most, before an act that is done lying; see `fbtasks.sim.acts`."""
 SPARE_S = 25.0
 """Getting somewhere, lying down or rising is done within so many seconds: no act is too short for it."""
 
@@ -81,6 +90,9 @@ class Habits:
         hidden: a door that stands open before the camera.
         visit, away, trouble: of a person, of a horse that is led out, of rolling, struggling and bolting.
         long_away: in a busy night.
+        cast: a horse at the wall, until it is freed or frees itself, at most for as long as it would else have stood.
+        colic: down and up, without rest, and what is left of the acts that it begins and ends in.
+        few_rolls: a healthy horse's, when it has lain down or before it rises.
         happenings, many: how many in an eventful night, and in a busy one.
     """
 
@@ -97,12 +109,18 @@ class Habits:
     away: tuple[float, float] = (20 * 60.0, 45 * 60.0)
     long_away: tuple[float, float] = (29 * 60.0, 60 * 60.0)
     trouble: tuple[float, float] = (25.0, 90.0)
+    cast: tuple[float, float] = (4 * 60.0, 25 * 60.0)
+    colic: tuple[float, float] = (25 * 60.0, 60 * 60.0)
+    few_rolls: tuple[float, float] = (11.0, 30.0)
     happenings: tuple[int, int] = (3, 5)
     many: tuple[int, int] = (8, 10)
 
     def faster(self, factor: float) -> "Habits":
         """The same night in a `factor`-th of the time. What takes legs and not patience stays as it is."""
-        patient = ("lying", "long_lying", "endless_lying", "up", "awake", "visit", "away", "long_away", "hidden")
+        patient = (
+            *("lying", "long_lying", "endless_lying", "up", "awake", "visit", "away", "long_away", "hidden"),
+            *("cast", "colic"),
+        )
         scaled: dict[str, Any] = {name: tuple(side / factor for side in getattr(self, name)) for name in patient}
         return replace(self, length_s=self.length_s / factor, **scaled)
 
@@ -132,11 +150,16 @@ class _NightWriter:
         self.seed = seed
         self.habits = habits
         self.busy = kind == "busy"
-        self.chance = np.random.default_rng([seed, ("quiet", "eventful", "busy").index(kind)])
+        number = ("quiet", "eventful", "busy").index(kind)
+        self.chance = np.random.default_rng([seed, number])
+        # What came later has its own, so that nothing else of a night depends on it.
+        self.more = np.random.default_rng([seed, number, 1])
         in_box = self.chance.random() < (BUSY_BOX_SHARE if self.busy else BOX_SHARE)
         self.place = PlaceTable(kind="box" if in_box else "paddock", seed=int(self.chance.integers(10_000)))
         together = BUSY_HORSES if self.busy else (1, 2, 3)
         self.horses = 1 if in_box else together[int(self.chance.integers(len(together)))]
+        in_pain = self.busy and self.more.random() < COLIC_SHARE
+        self.in_pain = int(self.more.integers(self.horses)) if in_pain else None
         self.happenings: list[Happening] = []
         if self.busy:
             self.happenings = self._drawn(BUSY_BOX if in_box else BUSY_PADDOCK, self.habits.many)
@@ -174,7 +197,7 @@ class _NightWriter:
     def _horse(self, index: int, happenings: Sequence[Happening]) -> Horse:
         coat = str(self.chance.choice(sorted(COATS)))
         height = float(self.chance.uniform(1.4, 1.72))
-        return Horse(id=NAMES[index], coat=coat, height=height, acts=_Rest(self, happenings).acts())
+        return Horse(id=NAMES[index], coat=coat, height=height, acts=_Rest(self, index, happenings).acts())
 
     def _visitors(self, horse: str) -> list[Person]:
         """One comes, looks after the horse, bends down now and then, goes; each in a part of the night of her own."""
@@ -224,14 +247,18 @@ class _NightWriter:
 class _Rest:
     """One horse's night: awake and lying in turn, and what happens to it while it is awake."""
 
-    def __init__(self, night: _NightWriter, happenings: Sequence[Happening]) -> None:
+    def __init__(self, night: _NightWriter, index: int, happenings: Sequence[Happening]) -> None:
         self.night = night
+        self.colic = index == night.in_pain
         self.habits = night.habits
         self.between = night.between
         # In the first part, so that the long ones have their time.
         self.due = sorted((self.between((0.05, 0.45)) * self.habits.length_s, one) for one in happenings)
         self.written: list[HorseAct] = []
         self.now = 0.0
+
+    def more(self, span: tuple[float, float]) -> float:
+        return float(self.night.more.uniform(*span))
 
     def acts(self) -> list[HorseAct]:
         end = self.habits.length_s - SPARE_S
@@ -241,7 +268,44 @@ class _Rest:
         cut = [act for act in self.written if act.start < end - SPARE_S]
         last = cut[-1]
         cut[-1] = last.model_copy(update={"end": min(last.end, end)})
-        return cut
+        if self.colic:
+            cut = self._with_colic(cut)
+        does = ["stands", *(act.does for act in cut), "stands"]
+        bouts = zip(cut, does, does[2:], strict=False)
+        return [piece for act, before, after in bouts for piece in self._with_rolls(act, before, after)]
+
+    def _with_colic(self, acts: list[HorseAct]) -> list[HorseAct]:
+        """In pain for a part of one of the times on its feet that are long enough."""
+        least, _ = self.habits.colic
+        up = [list(run) for on_its_feet, run in groupby(acts, lambda act: act.does in ON_ITS_FEET) if on_its_feet]
+        long = [(run[0].start, run[-1].end) for run in up if run[-1].end - run[0].start >= least + SPARE_S]
+        if not long:
+            return acts
+        low, high = long[int(self.night.more.integers(len(long)))]
+        seconds = min(high - low, SPARE_S + self.more(self.habits.colic))
+        wanted = low + self.more((0.0, high - low - seconds))
+        # Whole acts, so that none is left that is too short.
+        start = max(act.start for act in acts if act.start <= wanted)
+        stop = min(act.end for act in acts if act.end >= wanted + seconds)
+        pain = HorseAct(start=start, end=stop, does="colics")
+        return [*(act for act in acts if act.end <= start), pain, *(act for act in acts if act.start >= stop)]
+
+    def _with_rolls(self, act: HorseAct, before: str, after: str) -> list[HorseAct]:
+        """A bout of lying with a roll or two at its beginning or its end, or as it is."""
+        if act.does != "lies_sternal" or act.end - act.start < 4 * SPARE_S:
+            return [act]
+        first, last = act.start, act.end
+        if before != "lies_lateral" and self._draws(ROLLS_FIRST):
+            first += LYING_DOWN_S + self.more(self.habits.few_rolls)
+        if after != "lies_lateral" and self._draws(ROLLS_LAST):
+            last -= self.more(self.habits.few_rolls)
+        pieces: list[tuple[float, float, HorseDoes]] = [
+            (act.start, first, "rolls"), (first, last, act.does), (last, act.end, "rolls"),
+        ]  # fmt: skip
+        return [HorseAct(start=start, end=end, does=does) for start, end, does in pieces if end > start]
+
+    def _draws(self, share: float) -> bool:
+        return bool(self.night.more.random() < share)
 
     def _add(self, does: HorseDoes, seconds: float) -> None:
         self.written.append(HorseAct(start=self.now, end=self.now + seconds, does=does))
@@ -263,10 +327,20 @@ class _Rest:
             self._lie(self.between(self.habits.endless_lying if grave else self.habits.long_lying))
         elif what == "led_out":
             self._add("away", SPARE_S + self.between(self.habits.long_away if self.night.busy else self.habits.away))
+        elif what == "cast":
+            self._cast()
+            return
         else:
-            does: dict[Happening, HorseDoes] = {"bolting": "bolts", "rolling": "rolls", "cast": "struggles"}
+            does: dict[Happening, HorseDoes] = {"bolting": "bolts", "rolling": "rolls"}
             self._add(does[what], SPARE_S + self.between(self.habits.trouble))
         self._add("stands", SPARE_S + self.between(self.habits.awake))
+
+    def _cast(self) -> None:
+        """Until it stands again; together as long as other trouble with the standing after it."""
+        both = SPARE_S + self.between(self.habits.trouble) + SPARE_S + self.between(self.habits.awake)
+        down = min(both - SPARE_S, SPARE_S + self.more(self.habits.cast))
+        self._add("struggles", down)
+        self._add("stands", both - down)
 
     def _lie(self, seconds: float) -> None:
         """On the breast, and now and then flat on the side for a part of it."""

@@ -34,6 +34,7 @@ HorseDoes = Literal[
     "lies_lateral",
     "rolls",
     "struggles",
+    "colics",
     "away",
 ]
 PersonDoes = Literal["stands", "walks", "stoops", "away"]

@@ -16,9 +16,13 @@ from fbtasks.sim.timeline import Event, EventKind
 
 SLACK_S = 15.0
 """A condition longer than its limit by less may be told or not: boxes jitter, and windows take seconds to fill."""
-STRUGGLES_S = 60.0
-"""In so long a cast horse has surely struggled several times."""
-TROUBLE: tuple[EventKind, ...] = ("bolting", "trotting", "pacing", "rolling", "cast")
+STRUGGLE_S, APART_S, WITHIN_S = 1.0, 20.0, 600.0
+"""A struggle lasts at least so long, begins so long after the last that counts, and is counted for so long."""
+NEARLY = 0.75
+"""Of the struggles that are too many: who struggles so often may be told of."""
+SURE_S = 120.0
+"""In so long a cast horse has surely struggled again, should some of its struggles have been missed."""
+TROUBLE: tuple[EventKind, ...] = ("bolting", "trotting", "pacing", "rolling", "cast", "colic")
 EARLY_S = 10.0
 HOUR_S = 3600.0
 LATE_S = 30.0
@@ -43,6 +47,7 @@ class Story:
         within: whether a second of the story is within hours of the day, written as in the settings.
         hidden: when each horse and person is there but hardly to be seen; a detector may find it or not.
         losses: when all that the logic remembered was lost, but for its open alerts.
+        struggles: when each horse thrashes about on the ground.
     """
 
     length_s: float
@@ -53,6 +58,7 @@ class Story:
     within: Callable[[Sequence[str], float], bool] = lambda _hours, _t: False
     hidden: Mapping[str, Spans] = field(default_factory=dict)
     losses: Sequence[float] = ()
+    struggles: Mapping[str, Spans] = field(default_factory=dict)
 
     def of(self, kind: EventKind) -> list[Event]:
         return [event for event in self.events if event.kind == kind]
@@ -338,35 +344,73 @@ def _agitated(story: Story, settings: RuleSettings) -> list[Due]:
 
 
 def _cast(story: Story, settings: RuleSettings) -> list[Due]:
-    """Its struggles must be counted first, so that a short one may be over before."""
+    """From the struggle that makes it cast, of those that are seen, until it gets up.
+
+    Who struggles nearly as often, or often enough without being cast, may be told of.
+    """
     found = []
-    for event in story.of("cast"):
-        spans = [(event.start, event.end)]
-        dues = _dues("cast", settings, spans, without(spans, story.unseen), story, who=event.who)
-        found += [replace(due, sure=due.sure and due.end - due.due > STRUGGLES_S) for due in dues]
+    for down in story.of("lying"):
+        count = settings["struggles"]
+        seen = without(within(story.struggles.get(down.who, []), down.start, down.end), story.unseen)
+        plain = without(seen, story.hidden.get(down.who, []))
+        told_at = _struggled(plain, count, [loss for loss in story.losses if loss > down.start])
+        soonest = _struggled(seen, max(1, round(NEARLY * count)), [])
+        if soonest is None:
+            continue
+        is_cast = any(
+            event.who == down.who and event.start < down.end and event.end > down.start for event in story.of("cast")
+        )
+        sure = told_at is not None and is_cast and down.end - told_at > SURE_S
+        due = down.end if told_at is None else told_at
+        found.append(
+            Due("cast", settings["severity"], down.start, due, down.end, sure, max(0.0, due - soonest), down.who)
+        )
     return found
 
 
-def _restless(story: Story, settings: RuleSettings) -> list[Due]:
-    """From the change that makes too many within an hour to the last that does; all horses together.
+def _struggled(spans: Spans, count: int, losses: Sequence[float]) -> float | None:
+    """When a horse has struggled so often within ten minutes; None if never. At a loss, all before is forgotten."""
+    counted: list[float] = []
+    for start, end in spans:
+        for moment in np.arange(start, end, STRUGGLE_S).tolist():
+            counted = [at for at in counted if moment - at < WITHIN_S and not within_any(losses, at, moment)]
+            if not counted or moment - counted[-1] >= APART_S:
+                counted.append(moment)
+            if len(counted) >= count:
+                return moment + STRUGGLE_S
+    return None
 
-    The comparison with what is usual needs more hours than a night has.
+
+def _restless(story: Story, settings: RuleSettings) -> list[Due]:
+    """From the change that makes too many of one horse within an hour to the last that does.
+
+    A change that nobody saw may be noted or not. The comparison with what is usual needs more hours than a night has.
     """
-    changes = sorted(at for event in story.of("lying") for at in (event.start, event.end) if 0 < at < story.length_s)
-    count, tolerance = settings["changes_per_h"], 2 * SLACK_S
-    times = [
-        (last, first + HOUR_S, last - first < HOUR_S - tolerance)
-        for first, last in zip(changes, changes[count - 1 :], strict=False)
-        if last - first < HOUR_S + tolerance
-    ]
+    return [due for who in story.horses for due in _restless_one(story, settings, who)]
+
+
+def _restless_one(story: Story, settings: RuleSettings, who: str) -> list[Due]:
+    bouts = [event for event in story.of("lying") if event.who == who]
+    changes = sorted(at for event in bouts for at in (event.start, event.end) if 0 < at < story.length_s)
+    blurred = [*story.unseen, *story.hidden.get(who, [])]
+    plain = [at for at in changes if not within(blurred, at - SLACK_S, at + SLACK_S)]
     found: list[Due] = []
-    for start, end, sure in times:
-        if found and start <= found[-1].end + settings["clear_after_s"] + HOUR_S:
-            found[-1] = replace(found[-1], end=end, sure=found[-1].sure or sure)
+    for at in changes:
+        last_h = [one for one in changes if at - HOUR_S - SLACK_S < one <= at]
+        surely = [
+            one for one in plain if at - HOUR_S + 2 * SLACK_S < one <= at and not within_any(story.losses, one, at)
+        ]
+        if len(last_h) < settings["changes_per_h"]:
+            continue
+        sure = len(surely) >= settings["changes_per_h"]
+        if found and at <= found[-1].end + HOUR_S + settings["clear_after_s"]:
+            first = found[-1]
+            due = first.due if first.sure or not sure else at
+            found[-1] = replace(first, due=due, end=at, sure=first.sure or sure, early_s=due - first.start)
         else:
-            found.append(Due("restless", settings["severity"], start, start, end, sure))
-    blurred = [*story.unseen, *((loss - HOUR_S, loss + HOUR_S) for loss in story.losses)]
-    return [replace(due, sure=due.sure and not within(blurred, due.start - HOUR_S, due.start)) for due in found]
+            found.append(Due("restless", settings["severity"], at, at, at, sure, who=who))
+    # It may be told late, when some changes were not seen, as long as those count that made it restless.
+    return [replace(due, end=due.end + HOUR_S) for due in found]
 
 
 def within_any(moments: Sequence[float], start: float, end: float) -> bool:

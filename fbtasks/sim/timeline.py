@@ -19,6 +19,7 @@ EventKind = Literal[
     "lateral",
     "rolling",
     "cast",
+    "colic",
     "bolting",
     "trotting",
     "pacing",
@@ -33,6 +34,8 @@ EventKind = Literal[
 ]
 LIES = 0.97
 """A horse that is so far down lies; one that is less than the rest of it down stands; between, neither."""
+HARD = 0.5
+"""Of effort, from which a horse struggles."""
 BREATH_S = 5.0
 """A resting horse breathes 8 to 16 times a minute."""
 DOOR_S, DIRT_S = 2.0, 8.0
@@ -42,6 +45,7 @@ BODY = [INDEX[channel] for channel in CHANNELS if channel != "head"]
 ACTED: dict[str, EventKind] = {
     "rolls": "rolling",
     "struggles": "cast",
+    "colics": "colic",
     "bolts": "bolting",
     "trots": "trotting",
     "paces": "pacing",
@@ -147,6 +151,10 @@ class Timeline:
             spans = self._horses[horse.id].motion.spans("speed", metres_per_s)
             found += [Event("bolting", horse.id, *span) for span in spans]
         return found
+
+    def struggles(self) -> dict[str, Spans]:
+        """When each horse thrashes about on the ground, from the first to the last such moment of each time."""
+        return {who: actor.motion.spans("effort", HARD) for who, actor in self._horses.items()}
 
     def lively(self) -> Spans:
         """When somebody moves more than the head, and when what the camera suffers or sees by changes."""

@@ -28,7 +28,8 @@ def test_quiet_nights_hold_nothing_that_anybody_should_hear_of() -> None:
         lying = [event.length_s for event in happened if event.kind == "lying"]
         assert lying
         assert max(lying) < HOUR_S
-        assert {event.kind for event in happened} <= {"lying", "lateral", "shake", "door", "silent"}
+        assert {event.kind for event in happened} <= {"lying", "lateral", "rolling", "shake", "door", "silent"}
+        assert all(event.length_s <= 40 for event in happened if event.kind == "rolling")
         assert all(event.length_s <= 12 for event in happened if event.kind == "silent")
 
 
@@ -46,6 +47,21 @@ def test_busy_nights_hold_more_of_it_before_cameras_that_suffer_more() -> None:
         max(event.length_s for seed in range(10) for event in events("busy", seed) if event.kind == "lying")
         > 3 * HOUR_S
     )
+
+
+def test_some_busy_nights_hold_a_cast_horse_and_some_one_with_colic() -> None:
+    happened = [event for seed in range(20) for event in events("busy", seed)]
+    cast = [event.length_s for event in happened if event.kind == "cast"]
+    colic = [event for event in happened if event.kind == "colic"]
+    assert len(cast) >= 3
+    assert min(cast) > 200
+    assert len(colic) >= 3
+    for pain in colic:
+        downs = [
+            event for seed in range(20) for event in events("busy", seed)
+            if event.kind == "lying" and event.who == pain.who and pain.start <= event.start < pain.end
+        ]  # fmt: skip
+        assert len(downs) >= 3
 
 
 def test_a_busy_night_loses_the_state_in_one_of_its_restarts() -> None:

@@ -1,5 +1,6 @@
 import random
 from collections.abc import Iterable, Iterator
+from math import pi, sin
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -388,6 +389,60 @@ def test_a_horse_that_lies_down_and_rises_again_and_again_is_told_of() -> None:
         told += run.feed(shown([standing(450, 260)], start + 20, 20))
     assert told == ["restless raised warning"]
     assert run.alerts[0].evidence["changes_in_last_h"] == 4.0
+
+
+ONLY_CAST = {"cast": {"enabled": True}, **{name: {"enabled": False} for name in ("lying", "agitated", "absent")}}
+
+
+def heaving(start: float, seconds: float, fps: float = 5.0) -> list[Result]:
+    """It throws itself up and down for four seconds of each twenty-five, in its place."""
+    results = []
+    for index in range(round(seconds * fps)):
+        now = start + index / fps
+        left, top, right, bottom = lying().xyxy
+        over = 0.2 * (bottom - top) * sin(2 * pi * now / 1.2) if (now - start) % 25 < 4 else 0.0
+        results.append(result(now, [lying()._replace(xyxy=(left, top + over, right, bottom))], seq=index))
+    return results
+
+
+def test_a_horse_that_struggles_and_does_not_rise_is_told_of_wherever_it_lies() -> None:
+    run = Run(pipeline(ONLY_CAST))
+    assert run.feed(shown([standing()], 0, 20)) == []
+    assert run.feed(shown([lying()], 20, 60)) == []
+    assert run.feed(heaving(80, 140)) == []
+    assert run.feed(heaving(220, 60)) == ["cast raised critical"]
+    assert run.alerts[0].message == "Horse in box-3 may be cast: it is down and has struggled 7 times"
+    assert run.alerts[0].evidence["struggles_in_10_min"] == 7.0
+    assert run.feed(shown([lying()], 280, 1200, fps=1.0)) == []
+    assert run.feed(shown([standing()], 1480, 90)) == ["cast cleared critical"]
+
+
+def test_a_horse_that_gets_up_between_its_struggles_is_not_cast() -> None:
+    run = Run(pipeline(ONLY_CAST))
+    for start in range(0, 600, 150):
+        assert run.feed([*heaving(start, 100), *shown([standing()], start + 100, 50)]) == []
+
+
+def ups_and_downs(start: float, times: int, beside: list[Seen]) -> Iterator[Result]:
+    for number in range(times):
+        yield from shown([lying(), *beside], start + 60 * number, 30)
+        yield from shown([standing(), *beside], start + 60 * number + 30, 30)
+
+
+def test_a_new_horse_does_not_take_over_what_another_did_that_is_hidden_for_a_moment() -> None:
+    run = Run(pipeline({"restless": {"enabled": True, "changes_per_h": 6}, "absent": {"enabled": False}}))
+    assert run.feed(ups_and_downs(0, 2, [])) == []
+    run.feed(shown([standing(), standing(900, 300)], 120, 30))
+    run.feed(shown([standing(900, 300)], 150, 3))
+    run.feed(shown([standing(), standing(900, 300)], 153, 30))
+    assert [change.track_id for change in run.state.history.changes] == [1, 1, 1]
+
+
+def test_a_horse_that_was_lost_is_the_next_one_that_comes_alone() -> None:
+    run = Run(pipeline({"restless": {"enabled": True, "changes_per_h": 6}, "absent": {"enabled": False}}))
+    run.feed(ups_and_downs(0, 2, []))
+    run.feed(shown([], 120, 30))
+    assert run.feed(ups_and_downs(150, 2, [])) == ["restless raised warning"]
 
 
 def test_a_clock_set_back_while_the_camera_is_blind_leaves_no_alert_open() -> None:

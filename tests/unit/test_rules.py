@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fbtasks.errors import ConfigError
-from fbtasks.logic.activity import Gait, History, Hour
+from fbtasks.logic.activity import Change, Gait, History, Hour
 from fbtasks.logic.rules import Rule, load_rules
 from fbtasks.logic.rules.absent import Absent
 from fbtasks.logic.rules.agitated import Agitated
@@ -228,9 +228,10 @@ def test_what_is_told_of_persons_and_empty_boxes() -> None:
     assert Absent().cleared_message("box-3", 1800) == "box-3: the horse is in its box again, after 30 minutes"
 
 
-def moving(agitation: float | None, bouts: int = 0, posture: PostureName = "lying", **box: Any) -> Judged:
+def moving(agitation: float | None, struggles: int = 0, posture: PostureName = "lying", **box: Any) -> Judged:
     track = Track(1, Sighting(box.get("xyxy", (0.0, 0.0, 50.0, 100.0)), 0.9, "animal", "horse"), 0.0, 0.0)
-    return Judged(track, Reading(posture, None, 1.0, None, None), Gait(agitation, 0.0, bouts), (1000, 500))
+    gait = Gait(agitation, 0.0, struggles)
+    return Judged(track, Reading(posture, None, 1.0, None, None), gait, (1000, 500), box.get("history", History()))
 
 
 def test_agitated_judges_with_hysteresis() -> None:
@@ -239,26 +240,37 @@ def test_agitated_judges_with_hysteresis() -> None:
     assert [rule.judge(moving(mean), raised=True) for mean in (None, 0.2, 0.4)] == [None, False, True]
 
 
-def test_cast_is_down_at_the_wall_and_struggling_until_up_or_quiet() -> None:
-    rule, middle = Cast(), (200.0, 100.0, 800.0, 400.0)
-    assert rule.judge(moving(0.5, 3), raised=False) is True
-    assert rule.judge(moving(0.5, 2), raised=False) is False
-    assert rule.judge(moving(0.5, 3, xyxy=middle), raised=False) is False
-    assert rule.judge(moving(0.5, 3, "standing"), raised=False) is False
-    assert rule.judge(moving(0.5, 3, "unknown"), raised=True) is None
-    assert rule.judge(moving(0.0, 1, xyxy=middle), raised=True) is True
-    assert rule.judge(moving(0.0, 0), raised=True) is False
+def test_cast_is_down_and_struggling_until_it_is_up() -> None:
+    rule = Cast(struggles=6)
+    assert rule.judge(moving(0.5, 6), raised=False) is True
+    assert rule.judge(moving(0.5, 5), raised=False) is False
+    assert rule.judge(moving(0.5, 6, "standing"), raised=False) is False
+    assert rule.judge(moving(0.5, 6, "unknown"), raised=False) is None
+    assert rule.judge(moving(0.0, 0), raised=True) is True
+    assert rule.judge(moving(0.0, 0, "unknown"), raised=True) is None
+    assert rule.judge(moving(0.0, 0, "standing"), raised=True) is False
+    assert rule.evidence(moving(0.0, 6)) == {"posture": "lying", "struggles_in_10_min": 6.0}
+
+
+def restless(history: History) -> Judged:
+    return moving(None, history=history)
 
 
 def test_restless_is_more_often_than_usual() -> None:
     rule = Restless()
-    often = History(changes=[MIDNIGHT - 60.0 * index for index in range(8)])
-    assert rule.judge(box(history=History()), raised=False) is False
-    assert rule.judge(box(history=often), raised=False) is True
+    often = History(changes=[Change(MIDNIGHT - 60.0 * index, 1) for index in range(8)])
+    assert rule.judge(restless(History()), raised=False) is False
+    assert rule.judge(restless(often), raised=False) is True
     often.hours = [Hour(MIDNIGHT - 3600.0 * index, 3600.0, 3) for index in range(20, -1, -1)]
-    assert rule.judge(box(history=often), raised=False) is False
-    assert rule.judge(box(history=often), raised=True) is True
-    assert rule.evidence(box(history=often)) == {"changes_in_last_h": 8.0, "usual_per_h": 3.0}
+    assert rule.judge(restless(often), raised=False) is False
+    assert rule.judge(restless(often), raised=True) is True
+    assert rule.evidence(restless(often)) == {"changes_in_last_h": 8.0, "usual_per_h": 3.0}
+
+
+def test_three_calm_horses_together_are_not_one_restless_one() -> None:
+    together = History(changes=[Change(MIDNIGHT - 60.0 * index, 1 + index % 3) for index in range(9)])
+    assert Restless(changes_per_h=4).judge(restless(together), raised=False) is False
+    assert Restless(changes_per_h=3).judge(restless(together), raised=False) is True
 
 
 HALF = [[0.5, 0.0], [1.0, 0.0], [1.0, 1.0], [0.5, 1.0]]

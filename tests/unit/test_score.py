@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ BLIND = {"warning_after_s": 30.0, "critical_after_s": 120.0, "clear_after_s": 10
 FAST = {"body_lengths_per_s": 1.0, "for_s": 2.0, "clear_after_s": 10.0, "severity": "warning"}
 PERSON = {"allowed": ["06:00-20:00"], "for_s": 10.0, "severity": "warning", "clear_after_s": 60.0}
 RESTLESS = {"changes_per_h": 6, "clear_after_s": 600.0, "severity": "warning"}
+CAST = {"struggles": 4, "severity": "critical"}
 ABSENT = {"active": [], "for_s": 100.0, "severity": "info", "clear_after_s": 5.0}
 
 
@@ -96,10 +98,58 @@ def test_lying_down_and_rising_again_and_again_is_due_from_the_change_too_many()
     assert due_alerts(story(*bouts[:2]), {"restless": RESTLESS}) == []
 
 
+def test_each_horse_is_restless_for_itself() -> None:
+    bouts = [lying(100 * number, 100 * number + 50, who) for number in range(1, 4) for who in ("Luna", "Nero")]
+    assert len(due_alerts(story(*bouts), {"restless": RESTLESS})) == 2
+    assert due_alerts(story(*bouts[:4]), {"restless": RESTLESS}) == []
+
+
+def test_changes_that_nobody_saw_may_or_may_not_be_noted() -> None:
+    bouts = [lying(100 * number, 100 * number + 50) for number in range(1, 5)]
+    (late,) = due_alerts(story(*bouts, unseen=[(90, 110)]), {"restless": RESTLESS})
+    assert (late.due, late.early_s, late.sure) == (400, 50, True)
+    (hidden,) = due_alerts(replace(story(*bouts), hidden={"Luna": [(90, 310)]}), {"restless": RESTLESS})
+    assert not hidden.sure
+    (lost,) = due_alerts(replace(story(*bouts), losses=[320]), {"restless": RESTLESS})
+    assert not lost.sure
+
+
 def test_what_took_nearly_an_hour_may_or_may_not_be_restless() -> None:
     bouts = [lying(100, 150), lying(1000, 1100), lying(3600, 3690)]
     (one,) = due_alerts(replace(story(*bouts), length_s=8000), {"restless": RESTLESS})
     assert not one.sure
+
+
+def struggling(*starts: float, cast: bool = True, **more: Any) -> Story:
+    """Luna lies for ten minutes and struggles for three seconds from each of the times."""
+    events = [lying(0, 600), *([Event("cast", "Luna", 0, 600)] if cast else [])]
+    return replace(story(*events), struggles={"Luna": [(start, start + 3) for start in starts]}, **more)
+
+
+def test_a_cast_horse_is_due_from_the_struggle_too_many() -> None:
+    (one,) = due_alerts(struggling(100, 130, 160, 190, 220), {"cast": CAST})
+    assert (one.due, one.end, one.sure) == (191, 600, True)
+    assert due_alerts(struggling(100, 130), {"cast": CAST}) == []
+
+
+def test_struggles_close_together_are_one() -> None:
+    (one,) = due_alerts(struggling(100, 110, 125, 140, 150, 170), {"cast": CAST})
+    assert one.due == 171
+
+
+def test_struggles_that_nobody_saw_or_that_are_forgotten_do_not_count() -> None:
+    times = (100, 130, 160, 190, 220, 250, 280)
+    (unseen,) = due_alerts(struggling(*times, unseen=[(120, 200)]), {"cast": CAST})
+    assert unseen.due == 281
+    (lost,) = due_alerts(struggling(*times, losses=[180]), {"cast": CAST})
+    assert lost.due == 281
+
+
+def test_a_horse_that_rolls_as_often_and_is_not_cast_may_be_told_of() -> None:
+    (one,) = due_alerts(struggling(100, 130, 160, 190, 220, cast=False), {"cast": CAST})
+    assert not one.sure
+    (nearly,) = due_alerts(struggling(100, 130, 160), {"cast": CAST})
+    assert not nearly.sure
 
 
 def test_a_silent_camera_is_due() -> None:

@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from fbtasks.alert import Alert
 from fbtasks.detections import Boxes
 from fbtasks.frame import Letterbox
-from fbtasks.logic.activity import MEMORY_S
+from fbtasks.logic.activity import HELD_S, MEMORY_S
 from fbtasks.logic.localtime import within
 from fbtasks.logic.plugins import known_rules
 from fbtasks.logic.rules import load_rules
@@ -281,7 +281,7 @@ def _windows_s(settings: Settings) -> dict[str, float]:
         "agitated": MEMORY_S / 2,
         "person": logic.tracker.confirm_s,
         "absent": logic.tracker.lost_after_s,
-        "restless": logic.window_s,
+        "restless": logic.window_s + HELD_S,
     }
 
 
@@ -295,6 +295,7 @@ def _story(night: Night, timeline: Timeline, settings: Settings, begins_at: floa
         events=events,
         unseen=merged(unseen, 0.0),
         losses=sorted(night.losses),
+        struggles=timeline.struggles(),
         faster_than=timeline.faster_than,
         within=lambda hours, t: within(hours, begins_at + t, settings.zone),
     )

@@ -40,7 +40,7 @@ class Agitated(Single, TrackRule):
         return None if agitation is None else agitation >= (self.calm_bl_s if raised else self.agitation_bl_s)
 
     def evidence(self, seen: Judged) -> Evidence:
-        return {"agitation_bl_s": seen.gait.agitation_bl_s, "bouts": float(seen.gait.bouts)}
+        return {"agitation_bl_s": seen.gait.agitation_bl_s}
 
     def raised_message(self, camera_id: str, held_s: float, seen: Judged) -> str:
         return f"Horse in {camera_id} has been agitated for {duration(held_s)}"

@@ -4,11 +4,11 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from fbtasks.logic.rules.base import CameraRule, Evidence, Single, duration
-from fbtasks.logic.scene import Scene
+from fbtasks.logic.rules.base import Evidence, Single, TrackRule, duration
+from fbtasks.logic.scene import Judged
 
 
-class Restless(Single, CameraRule):
+class Restless(Single, TrackRule):
     """How often a horse may change between lying and standing within an hour.
 
     Experimental and off by default: a horse with colic lies down, rises and rolls repeatedly (ethogram PMC7931104;
@@ -29,19 +29,21 @@ class Restless(Single, CameraRule):
     def condition(self) -> str:
         return f"a horse has lain down or risen {self.changes_per_h} times within an hour"
 
-    def judge(self, seen: Scene, *, raised: bool) -> bool | None:
-        if seen.blind is not None:
-            return None
+    def judge(self, seen: Judged, *, raised: bool) -> bool | None:
         usual = seen.history.usual_per_h(3600 * self.usual_after_h)
         least = max(float(self.changes_per_h), self.times_usual * (usual or 0.0))
-        return len(seen.history.changes) >= (least / 2 if raised else least)
+        return seen.history.changes_of(seen.track.id) >= (least / 2 if raised else least)
 
-    def evidence(self, seen: Scene) -> Evidence:
+    def evidence(self, seen: Judged) -> Evidence:
         usual = seen.history.usual_per_h(3600 * self.usual_after_h)
-        return {"changes_in_last_h": float(len(seen.history.changes)), "usual_per_h": usual}
+        return {"changes_in_last_h": float(seen.history.changes_of(seen.track.id)), "usual_per_h": usual}
 
-    def raised_message(self, camera_id: str, held_s: float, seen: Scene) -> str:
-        return f"{camera_id}: the horse has lain down or risen {len(seen.history.changes)} times within an hour"
+    def raised_message(self, camera_id: str, held_s: float, seen: Judged) -> str:
+        times = seen.history.changes_of(seen.track.id)
+        return f"Horse in {camera_id} has lain down or risen {times} times within an hour"
 
     def cleared_message(self, camera_id: str, held_s: float) -> str:
-        return f"{camera_id}: the horse no longer lies down and rises all the time, after {duration(held_s)}"
+        return f"Horse in {camera_id} no longer lies down and rises all the time, after {duration(held_s)}"
+
+    def lost_message(self, camera_id: str) -> str:
+        return f"Horse in {camera_id}, up and down before, has not been seen for {duration(self.lost_clear_after_s)}"
