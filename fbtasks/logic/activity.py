@@ -37,6 +37,8 @@ class Activity(msgspec.Struct, array_like=True):
         lively_s: seconds of the present bout.
         bouts: when bouts began to count, within `BOUTS_WITHIN_S`.
         posture: the last one that was known.
+        roused_s: seconds since the animal became lively, with no longer rest since than half of `MEMORY_S`.
+        rested_s: seconds of them since it was last lively.
     """
 
     mean: float = 0.0
@@ -45,6 +47,8 @@ class Activity(msgspec.Struct, array_like=True):
     lively_s: float = 0.0
     bouts: list[float] = []
     posture: PostureName = "unknown"
+    roused_s: float = 0.0
+    rested_s: float = 0.0
 
 
 class Hour(msgspec.Struct, array_like=True):
@@ -92,11 +96,13 @@ class Gait(msgspec.Struct, frozen=True):
         agitation_bl_s: mean unrest of the last `MEMORY_S`, body lengths per second; None if too little was seen.
         still_s: seconds seen without movement, since the last.
         bouts: bouts of movement within `BOUTS_WITHIN_S`.
+        lively_since_s: seconds since it became lively, short rests between them; 0 when it is not.
     """
 
     agitation_bl_s: float | None = None
     still_s: float = 0.0
     bouts: int = 0
+    lively_since_s: float = 0.0
 
 
 def observe(activity: Activity, reading: Reading, now: float, elapsed: float, *, vague: bool = False) -> bool:
@@ -109,7 +115,7 @@ def observe(activity: Activity, reading: Reading, now: float, elapsed: float, *,
         Whether the animal has lain down or risen.
     """
     if elapsed > MAX_GAP_S:
-        activity.known_s = activity.lively_s = 0.0
+        activity.known_s = activity.lively_s = activity.roused_s = 0.0
     elif reading.unrest_bl_s is not None and not vague:
         _add(activity, reading.unrest_bl_s, now, elapsed)
     else:
@@ -126,7 +132,7 @@ def gait(activity: Activity, now: float) -> Gait:
         activity.bouts = [at for at in activity.bouts if 0.0 <= now - at < BOUTS_WITHIN_S]
     known = activity.known_s >= MEMORY_S / 2
     agitation = activity.mean / _weight(activity) if known else None
-    return Gait(agitation, activity.still_s, len(activity.bouts))
+    return Gait(agitation, activity.still_s, len(activity.bouts), activity.roused_s)
 
 
 def _weight(activity: Activity) -> float:
@@ -148,6 +154,9 @@ def _add(activity: Activity, unrest: float, now: float, elapsed: float) -> None:
     activity.known_s = min(activity.known_s + elapsed, LONGEST_S)
     activity.still_s = activity.still_s + elapsed if unrest < STILL_BL_S else 0.0
     before, activity.lively_s = activity.lively_s, activity.lively_s + elapsed if unrest >= LIVELY_BL_S else 0.0
+    activity.rested_s = 0.0 if unrest >= LIVELY_BL_S else activity.rested_s + elapsed
+    roused = unrest >= LIVELY_BL_S or (activity.roused_s > 0.0 and activity.rested_s < MEMORY_S / 2)
+    activity.roused_s = min(activity.roused_s + elapsed, LONGEST_S) if roused else 0.0
     if before < BOUT_S <= activity.lively_s:
         activity.bouts.append(now)
         del activity.bouts[:-MOST_NOTED]

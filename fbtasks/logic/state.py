@@ -13,7 +13,7 @@ from fbtasks.logic.scene import Blindness
 from fbtasks.logic.smoother import Window
 from fbtasks.logic.tracker import Tracks
 
-VERSION = 6
+VERSION = 7
 """Rises with every change of any struct inside: a build must not continue what it would misread."""
 
 

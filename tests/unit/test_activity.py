@@ -55,6 +55,18 @@ def test_unrest_is_remembered_for_seconds_and_unknown_after_a_gap() -> None:
     assert gait(horse.activity, horse.now + 60).agitation_bl_s is None
 
 
+def test_liveliness_has_lasted_through_short_rests_and_not_through_long_ones() -> None:
+    horse = Horse()
+    assert horse.go(20, 0.2).lively_since_s == 0
+    assert horse.go(3, 0.8).lively_since_s == pytest.approx(3)
+    horse.go(4, 0.2)
+    assert horse.go(1, 0.8).lively_since_s == pytest.approx(8)
+    assert horse.go(5.2, 0.2).lively_since_s == 0
+    horse.go(3, 0.8)
+    observe(horse.activity, moving(0.8), horse.now + 60, 60.0)
+    assert gait(horse.activity, horse.now + 60).lively_since_s == 0
+
+
 def test_bouts_are_counted_and_forgotten() -> None:
     horse = Horse()
     for _ in range(3):
