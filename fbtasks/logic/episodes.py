@@ -44,6 +44,8 @@ MAX_SHARED_VIEW_S = 2.0
 MOST_ORPHANS = 16
 """Pending episodes without an animal that are kept for one rule; beyond, those that had held shortest are forgotten.
 As many cooldowns are kept; beyond, the oldest are."""
+MOMENT_S = 1.5
+"""What is pending is not forgotten sooner where a rule knows of lapses."""
 WHOLE = 0
 """Holder of an episode about the camera as a whole; tracks count from 1."""
 
@@ -68,7 +70,7 @@ class Episode(msgspec.Struct):
         number: of the next alert.
         told_s: what `held_s` was at the last alert.
         held_at, held_place: when the condition was last seen to hold, and the animal's box then; None when it has since
-            been seen not to, for too long to be bridged.
+            been seen not to for longer than the rule's `lapse_s`.
         bridged_s: how much of `held_s` was not seen.
     """
 
@@ -247,7 +249,7 @@ class Episodes:
             return self._raise(book, rule, episode, one, now)
         if holds is False:
             episode.over_s += watched
-            if not _may_be_a_lapse(rule, episode):
+            if episode.over_s >= _lapse_s(rule):
                 episode.held_at = None
             return self._end(book, rule, episode, one, now)
         return []
@@ -299,7 +301,7 @@ class Episodes:
     def _end(self, book: Book, rule: Rule, episode: Episode, one: Any, now: float) -> list[Alert]:
         if episode.severity is None:
             # A pending condition must hold to be believed: a moment of it ends with a moment without.
-            if episode.over_s >= min(rule.clear_after_s, episode.held_s) and not _may_be_a_lapse(rule, episode):
+            if episode.over_s >= max(min(rule.clear_after_s, episode.held_s), min(_lapse_s(rule), MOMENT_S)):
                 book.episodes.remove(episode)
             return []
         if episode.over_s < rule.clear_after_s:
@@ -373,9 +375,9 @@ def _hold(rule: Rule, episode: Episode, one: Any, watched: float, now: float) ->
     episode.over_s = 0.0
 
 
-def _may_be_a_lapse(rule: Rule, episode: Episode) -> bool:
-    """Whether a condition that is seen not to hold may be going on."""
-    return isinstance(rule, TrackRule) and rule.lapses and episode.over_s < rule.bridge_s
+def _lapse_s(rule: Rule) -> float:
+    """For how long a condition that is seen not to hold may be going on."""
+    return min(rule.lapse_s, rule.bridge_s) if isinstance(rule, TrackRule) else 0.0
 
 
 def _bridged(rule: Rule, episode: Episode) -> Evidence:

@@ -207,16 +207,25 @@ def test_many_short_gaps_each_count() -> None:
     assert stall.alerts[0].evidence["bridged_s"] == 6
 
 
-def test_a_horse_that_was_seen_on_its_feet_or_lies_elsewhere_is_not_bridged() -> None:
-    moved = Sighting((60.0, 0.0, 160.0, 100.0), 0.9, "animal", "horse")
-    for between, place in (("standing", HORSE), ("unknown", moved)):
-        stall = Stall()
-        stall.watch(6, {1: "lying"})
-        stall.watch(1, {1: "unknown"})
-        stall.watch(1, {1: between})
-        stall.places = {1: place}
-        assert stall.watch(4, {1: "lying"}) == []
-        assert stall.watch(1, {1: "lying"}) == ["raised info"]
+def test_a_horse_that_lies_elsewhere_is_not_bridged() -> None:
+    stall = Stall()
+    stall.watch(6, {1: "lying"})
+    stall.watch(2, {1: "unknown"})
+    stall.places = {1: Sighting((60.0, 0.0, 160.0, 100.0), 0.9, "animal", "horse")}
+    assert stall.watch(4, {1: "lying"}) == []
+    assert stall.watch(1, {1: "lying"}) == ["raised info"]
+
+
+@pytest.mark.parametrize(("stood_s", "counts"), [(11, True), (12, False)])
+def test_a_horse_that_seems_to_stand_for_no_longer_than_it_takes_to_rise_and_lie_down_lay(
+    stood_s: int, counts: bool
+) -> None:
+    stall = Stall((Lying(info_after_s=60, warning_after_s=False, critical_after_s=False),))
+    stall.watch(31, {1: "lying"})
+    stall.watch(stood_s, {1: "standing"})
+    assert stall.watch(29 if not counts else 29 - stood_s, {1: "lying"}) == []
+    assert stall.watch(1, {1: "lying"}) == ["raised info"]
+    assert stall.alerts[0].evidence["bridged_s"] == (stood_s if counts else 0)
 
 
 def test_a_rule_may_bridge_nothing() -> None:

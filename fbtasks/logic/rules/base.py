@@ -143,8 +143,8 @@ class Single(Rule):
 class TrackRule(Rule):
     """A rule about each animal, or each person; it is asked only while the camera shows its box."""
 
-    lapses: ClassVar[bool] = False
-    """Whether the condition may go on though it is seen not to hold for a moment, no longer than `bridge_s`."""
+    lapse_s: ClassVar[float] = 0.0
+    """For so many seconds the condition may be seen not to hold and yet go on; part of what `bridge_s` bridges."""
 
     lost_clear_after_s: float = Field(
         600.0, gt=0, le=86_400, description="seconds of watching without seeing the animal that end an alert"

@@ -28,10 +28,12 @@ class Lying(Graded, TrackRule):
     and "it must not lie", as after some operations. Their figures are ours.
 
     A horse that lies before and after a short gap, in the same place, lay: to rise and lie down again takes it longer
-    than half a minute as a rule, and where it does not, half a minute is all that is wrong. The half minute is ours.
+    than half a minute as a rule, and where it does not, half a minute is all that is wrong. Nor did it stand when it
+    seemed to for less than 12 seconds (two wrong pictures in a row, where one comes every two seconds). Both are ours.
     """
 
     name: ClassVar[str] = "lying"
+    lapse_s: ClassVar[float] = 12.0
 
     preset: Literal["ordinary", "tell_me_when", "must_not"] = Field(
         "ordinary", description="tell_me_when: also as soon as it lies down; must_not: it must not lie at all"

@@ -18,7 +18,7 @@ class TooFast(Single, TrackRule):
     """
 
     name: ClassVar[str] = "too_fast"
-    lapses: ClassVar[bool] = True
+    lapse_s: ClassVar[float] = 1.5
 
     body_lengths_per_s: float = Field(1.0, gt=0, le=20, description="speed from which the horse is too fast")
     calm_body_lengths_per_s: float = Field(0.6, gt=0, le=20, description="speed below which it has calmed down")
