@@ -23,6 +23,8 @@ LONGEST_S = 10 * MEMORY_S
 """More than so much makes no difference to the mean."""
 STILL_BL_S = 0.12
 """Less is the trembling of the box."""
+LIVELY_BL_S = 0.35
+"""As much is lively: half of a free walk, which is 0.6 to 0.75 body lengths per second."""
 SPREAD_MEMORY_S = 2.0
 """The spread forgets with this time constant: a heave takes half a second, a struggle a few."""
 LEAST_SPREAD, TIMES_CALM = 0.07, 2.0
@@ -57,6 +59,8 @@ class Activity(msgspec.Struct, array_like=True):
         struggles: when it struggled on the ground since it was last up, within `STRUGGLES_WITHIN_S`.
         posture: the last one that held for `HELD_S`.
         other_s: seconds for which it has seemed to be in the other one.
+        roused_s: seconds since the animal became lively, with no longer rest since than half of `MEMORY_S`.
+        rested_s: seconds of them since it was last lively.
     """
 
     mean: float = 0.0
@@ -69,6 +73,8 @@ class Activity(msgspec.Struct, array_like=True):
     struggles: list[float] = []
     posture: PostureName = "unknown"
     other_s: float = 0.0
+    roused_s: float = 0.0
+    rested_s: float = 0.0
 
 
 class Change(msgspec.Struct, array_like=True):
@@ -133,11 +139,13 @@ class Gait(msgspec.Struct, frozen=True):
         agitation_bl_s: mean unrest of the last `MEMORY_S`, body lengths per second; None if too little was seen.
         still_s: seconds seen without movement, since the last.
         struggles: how often it has struggled on the ground since it was last up, within `STRUGGLES_WITHIN_S`.
+        lively_since_s: seconds since it became lively, short rests between them; 0 when it is not.
     """
 
     agitation_bl_s: float | None = None
     still_s: float = 0.0
     struggles: int = 0
+    lively_since_s: float = 0.0
 
 
 def observe(
@@ -153,7 +161,7 @@ def observe(
     """
     _note_struggle(activity, box, now, elapsed, known=elapsed <= MAX_GAP_S and not vague)
     if elapsed > MAX_GAP_S:
-        activity.known_s = 0.0
+        activity.known_s = activity.roused_s = 0.0
     elif reading.unrest_bl_s is not None and not vague:
         _add(activity, reading.unrest_bl_s, elapsed)
     else:
@@ -180,7 +188,7 @@ def gait(activity: Activity, now: float) -> Gait:
         activity.struggles = [at for at in activity.struggles if 0.0 <= now - at < STRUGGLES_WITHIN_S]
     known = activity.known_s >= MEMORY_S / 2
     agitation = activity.mean / _weight(activity) if known else None
-    return Gait(agitation, activity.still_s, len(activity.struggles))
+    return Gait(agitation, activity.still_s, len(activity.struggles), activity.roused_s)
 
 
 def _weight(activity: Activity) -> float:
@@ -201,6 +209,9 @@ def _add(activity: Activity, unrest: float, elapsed: float) -> None:
     activity.mean += (1.0 - exp(-elapsed / MEMORY_S)) * (unrest - activity.mean)
     activity.known_s = min(activity.known_s + elapsed, LONGEST_S)
     activity.still_s = activity.still_s + elapsed if unrest < STILL_BL_S else 0.0
+    activity.rested_s = 0.0 if unrest >= LIVELY_BL_S else activity.rested_s + elapsed
+    roused = unrest >= LIVELY_BL_S or (activity.roused_s > 0.0 and activity.rested_s < MEMORY_S / 2)
+    activity.roused_s = min(activity.roused_s + elapsed, LONGEST_S) if roused else 0.0
 
 
 def _note_struggle(activity: Activity, box: Corners, now: float, elapsed: float, *, known: bool) -> None:

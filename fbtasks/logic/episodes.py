@@ -8,6 +8,10 @@ An episode adds up the time in which its condition was *seen* to hold. Unknown t
 a gap between pictures) pauses it: it counts neither for the condition nor for its end, so a blind camera can neither
 complete nor end a lying timer.
 
+**A short gap is bridged** where the rule says so (`bridge_s`): a horse that lies before and after it, in the same
+place, lay. The time between is added when the condition is seen to hold again, and alerts tell how much of their time
+was so added. A longer gap only pauses.
+
 **An animal that is lost** leaves its episodes behind, paused. The next animal that comes into view takes them over: in
 a stall with one horse that is the same horse; of several that may be it, the one nearest to where it was seen last. One
 that was in view together with the lost one does not. When the camera
@@ -40,6 +44,8 @@ MAX_SHARED_VIEW_S = 2.0
 MOST_ORPHANS = 16
 """Pending episodes without an animal that are kept for one rule; beyond, those that had held shortest are forgotten.
 As many cooldowns are kept; beyond, the oldest are."""
+MOMENT_S = 1.5
+"""What is pending is not forgotten sooner where a rule knows of lapses."""
 WHOLE = 0
 """Holder of an episode about the camera as a whole; tracks count from 1."""
 
@@ -63,6 +69,9 @@ class Episode(msgspec.Struct):
         severity: of the last alert; None while pending.
         number: of the next alert.
         told_s: what `held_s` was at the last alert.
+        held_at, held_place: when the condition was last seen to hold, and the animal's box then; None when it has since
+            been seen not to for longer than the rule's `lapse_s`.
+        bridged_s: how much of `held_s` was not seen.
     """
 
     rule: str
@@ -77,6 +86,9 @@ class Episode(msgspec.Struct):
     severity: Severity | None = None
     number: int = 0
     told_s: float = 0.0
+    held_at: float | None = None
+    held_place: Corners | None = None
+    bridged_s: float = 0.0
 
     def note(self, view: Judged) -> None:
         """Its holder is seen like this."""
@@ -112,7 +124,7 @@ class Book(msgspec.Struct):
         `started_at` stays, as part of the identifier; such an episode may seem to end before it began.
         """
         for episode in self.episodes:
-            episode.holder = None
+            episode.holder = episode.held_at = None
             episode.seen_at = min(episode.seen_at, now)
         for last in self.cleared:
             last.holder = WHOLE if last.holder == WHOLE else None
@@ -203,6 +215,7 @@ class Episodes:
                 return view
             if other.severity is None and _weight(orphan) > _weight(other):
                 orphan.held_s += other.held_s
+                orphan.bridged_s += other.bridged_s
                 book.episodes.remove(other)
                 return view
         return None
@@ -227,8 +240,7 @@ class Episodes:
         one = seen[episode.holder]
         holds = rule.judge(one, raised=episode.severity is not None)
         if holds:
-            episode.held_s += watched
-            episode.over_s = 0.0
+            _hold(rule, episode, one, watched, now)
             hidden = self._hidden_twin(book, episode, seen, now)
             if hidden is not None and self._is_due(rule, episode):
                 hidden.holder, hidden.seen_at = episode.holder, now
@@ -237,6 +249,8 @@ class Episodes:
             return self._raise(book, rule, episode, one, now)
         if holds is False:
             episode.over_s += watched
+            if episode.over_s >= _lapse_s(rule):
+                episode.held_at = None
             return self._end(book, rule, episode, one, now)
         return []
 
@@ -275,7 +289,7 @@ class Episodes:
         if event is None or (rule.active and not within(rule.active, now, self._zone)):
             return []
         message = rule.raised_message(self._camera_id, episode.held_s, one)
-        evidence = rule.evidence(one) | rule.thresholds()
+        evidence = rule.evidence(one) | rule.thresholds() | _bridged(rule, episode)
         if event != "updated":
             severity = due[-1].severity
             if event == "raised" and _cooling(book, rule, episode, one, severity=severity, now=now):
@@ -287,13 +301,14 @@ class Episodes:
     def _end(self, book: Book, rule: Rule, episode: Episode, one: Any, now: float) -> list[Alert]:
         if episode.severity is None:
             # A pending condition must hold to be believed: a moment of it ends with a moment without.
-            if episode.over_s >= min(rule.clear_after_s, episode.held_s):
+            if episode.over_s >= max(min(rule.clear_after_s, episode.held_s), min(_lapse_s(rule), MOMENT_S)):
                 book.episodes.remove(episode)
             return []
         if episode.over_s < rule.clear_after_s:
             return []
         message = rule.cleared_message(self._camera_id, episode.held_s)
-        return self._clear(book, episode, message, rule.evidence(one) | {"reason": "seen to be over"}, now)
+        evidence = rule.evidence(one) | {"reason": "seen to be over"} | _bridged(rule, episode)
+        return self._clear(book, episode, message, evidence, now)
 
     def _clear(self, book: Book, episode: Episode, message: str, evidence: Evidence, now: float) -> list[Alert]:
         book.episodes.remove(episode)
@@ -334,15 +349,39 @@ def _event(rule: Rule, episode: Episode, due: Severity | None) -> Event | None:
 
 def _first(book: Book, rule: Rule, holder: int, one: Any, now: float) -> Episode:
     """The episode of a condition that is first judged to hold at `now`."""
+    # Not before the last clear: an identifier is made of the start, and would else be that of an episode that is over.
+    cleared_at = [last.at for last in book.cleared if last.rule == rule.name]
     if isinstance(rule, TrackRule):
-        episode = Episode(rule.name, holder, now, holder)
+        held_s = rule.held_before_s(one)
+        episode = Episode(rule.name, holder, max([now - held_s, *cleared_at]), holder, held_s=held_s)
         episode.note(one)
         return episode
     began_at = rule.began_at(one) if isinstance(rule, CameraRule) else now
     held_s = now - began_at
-    # Not before the last clear: an identifier is made of the start, and would else be that of an episode that is over.
-    started_at = max([began_at, *(last.at for last in book.cleared if last.rule == rule.name)])
+    started_at = max([began_at, *cleared_at])
     return Episode(rule.name, None, started_at, holder, held_s=held_s if held_s <= rule.max_gap_s else 0.0)
+
+
+def _hold(rule: Rule, episode: Episode, one: Any, watched: float, now: float) -> None:
+    """The condition is seen to hold, and has held for the `watched` seconds up to now, or since it last did so."""
+    seconds = watched
+    if isinstance(rule, TrackRule):
+        if episode.held_at is not None and episode.held_place is not None and rule.bridges(episode.held_place, one):
+            since_s = now - episode.held_at
+            seconds = since_s if watched < since_s <= rule.bridge_s else watched
+        episode.held_at, episode.held_place = now, one.track.sighting.xyxy
+    episode.held_s += seconds
+    episode.bridged_s += seconds - watched
+    episode.over_s = 0.0
+
+
+def _lapse_s(rule: Rule) -> float:
+    """For how long a condition that is seen not to hold may be going on."""
+    return min(rule.lapse_s, rule.bridge_s) if isinstance(rule, TrackRule) else 0.0
+
+
+def _bridged(rule: Rule, episode: Episode) -> Evidence:
+    return {"bridged_s": episode.bridged_s} if isinstance(rule, TrackRule) and rule.bridge_s > 0 else {}
 
 
 def _follow_cleared(book: Book, rule: Rule, seen: Seen, now: float) -> None:

@@ -239,19 +239,29 @@ def lasted(spans: Spans) -> float:
     return sum(end - start for start, end in spans)
 
 
-def _dues(rule: str, settings: RuleSettings, times: Spans, seen: Spans, story: Story, *, who: str = "") -> list[Due]:
+def _dues(
+    rule: str,
+    settings: RuleSettings,
+    times: Spans,
+    seen: Spans,
+    story: Story,
+    *,
+    who: str = "",
+    doubtful: Spans | None = None,
+) -> list[Due]:
     """One for each level that a condition comes to, or nearly.
 
     Args:
         times: from its first to its last moment.
-        seen: when it holds and there is a picture of it.
+        seen: when it holds and there is a picture of it, or should be taken to hold without.
         who: whose it is, that may be hidden.
+        doubtful: when it may be taken for seen or not.
     """
     found = []
     severities, levels_s = zip(*levels(settings), strict=True)
     for start, end in times:
         parts = within(seen, start, end)
-        plain = without(parts, story.hidden.get(who, []))
+        plain = without(parts, [*story.hidden.get(who, []), *(doubtful or [])])
         # Were all that may be seen seen, and nothing forgotten: nearly so long, and an alert may come.
         soonest = reached(parts, [after_s - SLACK_S for after_s in levels_s])
         for severity, first, due in zip(severities, soonest, reached(plain, levels_s, story.losses), strict=True):
@@ -269,12 +279,35 @@ def within(spans: Spans, start: float, end: float) -> Spans:
 
 
 def _lying(story: Story, settings: RuleSettings) -> list[Due]:
-    """Each horse for itself; a short rise does not end it, and time that nobody saw does not count."""
+    """Each horse for itself; a short rise does not end it, and time that nobody saw counts when it was short."""
+    bridge_s = settings.get("bridge_s", 0.0)
+    # The time until a posture is known again comes to that without a picture; what was forgotten cannot be bridged.
+    bridged = [gap for gap in story.unseen if lasted([gap]) <= bridge_s and not within_any(story.losses, *gap)]
+    doubtful = [gap for gap in bridged if lasted([gap]) > bridge_s - SLACK_S]
+    unseen = [gap for gap in story.unseen if gap not in bridged]
     found = []
     for horse in sorted({event.who for event in story.of("lying")}):
         spans = [(event.start, event.end) for event in story.of("lying") if event.who == horse]
-        times, seen = merged(spans, settings["clear_after_s"]), without(spans, story.unseen)
-        found += _dues("lying", settings, times, seen, story, who=horse)
+        times, seen = merged(spans, settings["clear_after_s"]), without(spans, unseen)
+        for several in _perhaps_one(times, settings["clear_after_s"] + SLACK_S, unseen):
+            first, *later = [
+                _dues("lying", settings, [one], seen, story, who=horse, doubtful=doubtful) for one in several
+            ]
+            together = [(several[0][0], several[-1][1])] if later else []
+            later.append(_dues("lying", settings, together, seen, story, who=horse, doubtful=doubtful))
+            found += first + [replace(due, sure=False) for dues in later for due in dues]
+    return found
+
+
+def _perhaps_one(times: Spans, gap_s: float, unseen: Spans) -> list[Spans]:
+    """Times that may pass for one, because part of what is between them was not seen, and `gap_s` at most was."""
+    found: list[Spans] = []
+    for start, end in times:
+        gap = (found[-1][-1][1], start) if found else (0.0, 0.0)
+        if found and within(unseen, *gap) and lasted(without([gap], unseen)) <= gap_s:
+            found[-1].append((start, end))
+        else:
+            found.append([(start, end)])
     return found
 
 
@@ -333,13 +366,16 @@ def _absent(story: Story, settings: RuleSettings) -> list[Due]:
 
 
 def _agitated(story: Story, settings: RuleSettings) -> list[Due]:
-    """Bolting surely is; other trouble may be, as the threshold is one of degree."""
+    """Bolting surely is, from when the horse runs: it may have to rise first. Other trouble may be."""
+    fast = story.faster_than(SURELY_FASTER * settings["agitation_bl_s"])
     found = []
     for kind in TROUBLE:
         for event in story.of(kind):
-            seen = without([(event.start, event.end)], story.unseen)
+            runs = [one.start for one in fast if one.who == event.who and event.start <= one.start < event.end]
+            start = runs[0] if kind == "bolting" and runs else event.start
+            seen = without([(start, event.end)], story.unseen)
             dues = _dues("agitated", settings, [(event.start, event.end)], seen, story, who=event.who)
-            found += [replace(due, sure=due.sure and kind == "bolting") for due in dues]
+            found += [replace(due, sure=due.sure and kind == "bolting" and bool(runs)) for due in dues]
     return found
 
 

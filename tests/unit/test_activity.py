@@ -130,6 +130,18 @@ def test_a_healthy_horse_that_rolls_three_times_has_struggled_once_or_twice() ->
     assert 1 <= Down().rolls(3) <= 2
 
 
+def test_liveliness_has_lasted_through_short_rests_and_not_through_long_ones() -> None:
+    horse = Horse()
+    assert horse.go(20, 0.2).lively_since_s == 0
+    assert horse.go(3, 0.8).lively_since_s == pytest.approx(3)
+    horse.go(4, 0.2)
+    assert horse.go(1, 0.8).lively_since_s == pytest.approx(8)
+    assert horse.go(5.2, 0.2).lively_since_s == 0
+    horse.go(3, 0.8)
+    observe(horse.activity, moving(0.8), BOX, horse.now + 60, 60.0)
+    assert gait(horse.activity, horse.now + 60).lively_since_s == 0
+
+
 def test_a_horse_that_gets_up_begins_anew_and_one_that_seems_to_for_a_moment_does_not() -> None:
     horse = Down()
     for _ in range(3):

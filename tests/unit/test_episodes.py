@@ -1,12 +1,15 @@
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 import pytest
 
 from fbtasks.alert import Alert
+from fbtasks.logic.activity import Gait
 from fbtasks.logic.episodes import Book, Episodes
 from fbtasks.logic.moment import BOX
 from fbtasks.logic.rules import Rule
+from fbtasks.logic.rules.agitated import Agitated
 from fbtasks.logic.rules.camera_blind import CameraBlind
 from fbtasks.logic.rules.lying import Lying
 from fbtasks.logic.rules.too_fast import TooFast
@@ -16,7 +19,13 @@ from fbtasks.logic.state import CameraState, state_from_open_episodes
 from fbtasks.logic.tracker import Sighting, Track
 
 LYING = Lying(
-    info_after_s=10, warning_after_s=20, critical_after_s=30, clear_after_s=5, cooldown_s=15, lost_clear_after_s=25
+    info_after_s=10,
+    warning_after_s=20,
+    critical_after_s=30,
+    clear_after_s=5,
+    cooldown_s=15,
+    lost_clear_after_s=25,
+    bridge_s=4,
 )
 HORSE = Sighting((0.0, 0.0, 100.0, 100.0), 0.9, "animal", "horse")
 
@@ -149,6 +158,116 @@ def test_a_gap_between_pictures_is_unknown() -> None:
     stall.blind(3600)
     assert stall.watch(2, {1: "lying"}) == []
     assert stall.watch(2, {1: "lying"}) == ["raised info"]
+
+
+def _unknown(stall: Stall) -> None:
+    stall.watch(3, {1: "unknown"})
+
+
+def _no_picture(stall: Stall) -> None:
+    stall.blind(3)
+
+
+def _dark(stall: Stall) -> None:
+    stall.go_dark(3, step=1.0)
+
+
+def _lost(stall: Stall) -> None:
+    stall.watch(3, {})
+
+
+@pytest.mark.parametrize("gap", [_unknown, _no_picture, _dark, _lost])
+def test_a_short_gap_between_lying_and_lying_counts_and_is_told(gap: Callable[[Stall], None]) -> None:
+    stall = Stall()
+    stall.watch(6, {1: "lying"})
+    gap(stall)
+    assert stall.watch(1, {2 if gap is _lost else 1: "lying"}) == []
+    assert stall.watch(1, {2 if gap is _lost else 1: "lying"}) == ["raised info"]
+    evidence = stall.alerts[0].evidence
+    # A picture speaks for the second before it, but after three without one it speaks for nothing.
+    assert (evidence["held_s"], evidence["bridged_s"]) == (10, 4 if gap in (_no_picture, _dark) else 3)
+
+
+def test_a_gap_that_is_too_long_pauses() -> None:
+    stall = Stall()
+    stall.watch(6, {1: "lying"})
+    stall.watch(4, {1: "unknown"})
+    assert stall.watch(4, {1: "lying"}) == []
+    assert stall.watch(1, {1: "lying"}) == ["raised info"]
+    assert stall.alerts[0].evidence["bridged_s"] == 0
+
+
+def test_many_short_gaps_each_count() -> None:
+    stall = Stall()
+    stall.watch(1, {1: "lying"})
+    for _ in range(3):
+        stall.watch(2, {1: "unknown"})
+        stall.watch(1, {1: "lying"})
+    assert stall.watch(1, {1: "lying"}) == ["raised info"]
+    assert stall.alerts[0].evidence["bridged_s"] == 6
+
+
+def test_a_horse_that_lies_elsewhere_is_not_bridged() -> None:
+    stall = Stall()
+    stall.watch(6, {1: "lying"})
+    stall.watch(2, {1: "unknown"})
+    stall.places = {1: Sighting((60.0, 0.0, 160.0, 100.0), 0.9, "animal", "horse")}
+    assert stall.watch(4, {1: "lying"}) == []
+    assert stall.watch(1, {1: "lying"}) == ["raised info"]
+
+
+@pytest.mark.parametrize(("stood_s", "counts"), [(11, True), (12, False)])
+def test_a_horse_that_seems_to_stand_for_no_longer_than_it_takes_to_rise_and_lie_down_lay(
+    stood_s: int, counts: bool
+) -> None:
+    stall = Stall((Lying(info_after_s=60, warning_after_s=False, critical_after_s=False),))
+    stall.watch(31, {1: "lying"})
+    stall.watch(stood_s, {1: "standing"})
+    assert stall.watch(29 if not counts else 29 - stood_s, {1: "lying"}) == []
+    assert stall.watch(1, {1: "lying"}) == ["raised info"]
+    assert stall.alerts[0].evidence["bridged_s"] == (stood_s if counts else 0)
+
+
+def test_a_rule_may_bridge_nothing() -> None:
+    stall = Stall((LYING.model_copy(update={"bridge_s": 0.0}),))
+    stall.watch(6, {1: "lying"})
+    stall.watch(1, {1: "unknown"})
+    assert stall.watch(4, {1: "lying"}) == []
+    assert stall.watch(1, {1: "lying"}) == ["raised info"]
+    assert "bridged_s" not in stall.alerts[0].evidence
+
+
+def galloping(*speeds: float | None, step: float = 0.5) -> list[float]:
+    """After how many seconds something is told of a horse that is read to move so fast, every `step` seconds."""
+    book, found = Book(), []
+    for number, speed in enumerate(speeds):
+        now = 1000.0 + number * step
+        track = Track(1, HORSE, 1000.0, now, confirmed=True)
+        scene = Scene(now, step, [Judged(track, Reading("unknown", None, 0.0, None, speed))])
+        if Episodes("box-3", (TooFast(),)).step(book, scene):
+            found.append(now - 1000.0)
+    return found
+
+
+def test_a_galloping_horse_that_turns_is_told_of_as_if_it_did_not() -> None:
+    assert galloping(1.2, 1.2, 1.2, 1.2, 1.2) == [2.0]
+    assert galloping(1.2, 0.7, 0.4, 1.2, 1.2) == [2.0]
+    assert galloping(1.2, None, None, 1.2, 1.2) == [2.0]
+
+
+def test_a_horse_that_is_fast_for_moments_only_is_not_told_of() -> None:
+    assert galloping(*[1.2, 0.7, 0.7, 0.7] * 20) == []
+    assert galloping(*[1.2, 1.2, *[0.7] * 10] * 20) == []
+
+
+def test_the_unrest_that_brought_agitation_about_counts() -> None:
+    book, told = Book(), []
+    for now in range(1000, 1030):
+        track = Track(1, HORSE, 900.0, float(now), confirmed=True)
+        seen = Judged(track, Reading("unknown", None, 0.0, None, None), Gait(0.5, lively_since_s=8.0))
+        told += Episodes("box-3", (Agitated(),)).step(book, Scene(float(now), 1.0, [seen]))
+    (alert,) = told
+    assert (alert.at, alert.started_at, alert.evidence["held_s"]) == (1022, 992, 30)
 
 
 def test_a_moment_on_its_feet_ends_no_alert() -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fbtasks.errors import ConfigError
-from fbtasks.logic.activity import Change, Gait, History, Hour
+from fbtasks.logic.activity import MEMORY_S, Change, Gait, History, Hour
 from fbtasks.logic.rules import Rule, load_rules
 from fbtasks.logic.rules.absent import Absent
 from fbtasks.logic.rules.agitated import Agitated
@@ -115,6 +115,13 @@ def test_lying_judges_the_posture() -> None:
     assert lying.judge(posture("lying"), raised=False) is True
     assert lying.judge(posture("standing"), raised=False) is False
     assert lying.judge(posture("unknown"), raised=True) is None
+
+
+def test_a_horse_that_rises_does_not_lie_any_more_while_it_is_not_yet_known_to_stand() -> None:
+    def lying(p_lying: float) -> bool | None:
+        return Lying().judge(Judged(HORSE, Reading("lying", p_lying, 1.0, None, None)), raised=True)
+
+    assert [lying(0.9), lying(0.5), lying(0.4)] == [True, True, None]
 
 
 def test_too_fast_judges_with_hysteresis() -> None:
@@ -232,6 +239,12 @@ def moving(agitation: float | None, struggles: int = 0, posture: PostureName = "
     track = Track(1, Sighting(box.get("xyxy", (0.0, 0.0, 50.0, 100.0)), 0.9, "animal", "horse"), 0.0, 0.0)
     gait = Gait(agitation, 0.0, struggles)
     return Judged(track, Reading(posture, None, 1.0, None, None), gait, (1000, 500), box.get("history", History()))
+
+
+def test_agitation_has_held_for_no_longer_than_is_remembered() -> None:
+    track, reading = speed(None).track, speed(None).reading
+    before = [Agitated().held_before_s(Judged(track, reading, Gait(0.5, lively_since_s=s))) for s in (4.0, 60.0)]
+    assert before == [4.0, MEMORY_S]
 
 
 def test_agitated_judges_with_hysteresis() -> None:

@@ -71,6 +71,13 @@ def test_a_short_rise_does_not_end_lying_and_a_long_one_does() -> None:
     assert due({"lying": LYING}, story(lying(0, 44), lying(84, 120))) == []
 
 
+def test_a_rise_that_nobody_saw_leaves_open_whether_it_was_one_time_of_lying() -> None:
+    rose = story(lying(0, 40), lying(200, 290), unseen=[(60, 190)])
+    assert due({"lying": LYING}, rose) == [("info", 260, False), ("info", 220, False), ("warning", 280, False)]
+    seen = story(lying(0, 40), lying(200, 290), unseen=[(60, 150)])
+    assert due({"lying": LYING}, seen) == [("info", 260, True)]
+
+
 def test_each_horse_lies_for_itself() -> None:
     both = story(lying(0, 100), lying(20, 120, "Nero"))
     assert due({"lying": LYING}, both) == [("info", 60, True), ("info", 80, True)]
@@ -78,6 +85,25 @@ def test_each_horse_lies_for_itself() -> None:
 
 def test_time_that_nobody_saw_does_not_count() -> None:
     assert due({"lying": LYING}, story(lying(0, 120), unseen=[(30, 50)])) == [("info", 80, True)]
+
+
+def test_a_short_time_that_nobody_saw_counts_where_the_rule_bridges_it() -> None:
+    bridging = {"lying": LYING | {"bridge_s": 30.0}}
+    assert due(bridging, story(lying(0, 104), unseen=[(30, 36)])) == [("info", 60, True)]
+    assert due(bridging, story(lying(0, 104), unseen=[(20, 52)])) == [("info", 92, False)]
+    assert due(bridging, replace(story(lying(0, 134), unseen=[(30, 36)]), losses=[30]))[0] == ("info", 96, True)
+    (either,) = due_alerts(story(lying(0, 104), unseen=[(30, 50)]), bridging)
+    assert (either.due, either.early_s) == (80, 20)
+
+
+def test_a_bolting_horse_is_agitated_from_when_it_runs() -> None:
+    def faster_than(limit: float) -> list[Event]:
+        return [Event("bolting", "Luna", 108, 190)] if limit <= 1.0 else []
+
+    bolting = replace(story(Event("bolting", "Luna", 100, 200)), faster_than=faster_than)
+    agitated = {"for_s": 30.0, "severity": "warning"}
+    assert due({"agitated": agitated | {"agitation_bl_s": 0.5}}, bolting) == [("warning", 138, True)]
+    assert due({"agitated": agitated | {"agitation_bl_s": 0.9}}, bolting) == [("warning", 130, False)]
 
 
 def test_time_in_which_a_horse_was_hidden_may_or_may_not_have_been_seen() -> None:

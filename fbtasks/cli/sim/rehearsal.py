@@ -10,7 +10,7 @@ from typing import Protocol, Self
 from fbtasks.alert import Alert
 from fbtasks.detections import Boxes
 from fbtasks.frame import Letterbox
-from fbtasks.logic.activity import HELD_S, MEMORY_S
+from fbtasks.logic.activity import HELD_S
 from fbtasks.logic.localtime import within
 from fbtasks.logic.plugins import known_rules
 from fbtasks.logic.rules import load_rules
@@ -271,14 +271,13 @@ def _reopened(state: CameraState, alerts: Sequence[Alert]) -> CameraState:
 def _windows_s(settings: Settings) -> dict[str, float]:
     """What each rule waits for besides its own seconds.
 
-    A posture is the mean of a window, a speed that of a second, unrest of a longer memory, of which half must have been
-    seen; a person counts after a moment, and an animal is not given up before another.
+    A posture is the mean of a window, a speed that of a second; a person counts after a moment, and an animal is not
+    given up before another.
     """
     logic = settings.logic
     return {
         "lying": logic.window_s,
         "too_fast": SPEED_WINDOW_S,
-        "agitated": MEMORY_S / 2,
         "person": logic.tracker.confirm_s,
         "absent": logic.tracker.lost_after_s,
         "restless": logic.window_s + HELD_S,

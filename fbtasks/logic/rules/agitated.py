@@ -4,6 +4,7 @@ from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from fbtasks.logic.activity import MEMORY_S
 from fbtasks.logic.rules.base import Evidence, Single, TrackRule, duration
 from fbtasks.logic.scene import Judged
 
@@ -14,6 +15,8 @@ class Agitated(Single, TrackRule):
     That it takes 30 seconds is what FirstBreath's documentation says; its threshold is not published, and these are
     ours: a horse that walks its box all the time has 0.5 and more. In two clips one that grazed had up to 0.17, one in
     company 0.25, one half hidden by it 0.44. See `fbtasks.logic.activity` for what is measured.
+
+    The mean takes up to its memory to rise from rest: what was lively of that counts, when it comes to the threshold.
     """
 
     name: ClassVar[str] = "agitated"
@@ -34,6 +37,9 @@ class Agitated(Single, TrackRule):
     @property
     def condition(self) -> str:
         return f"a horse moves about restlessly, {self.agitation_bl_s:g} body lengths per second on average"
+
+    def held_before_s(self, seen: Judged) -> float:
+        return min(seen.gait.lively_since_s, MEMORY_S)
 
     def judge(self, seen: Judged, *, raised: bool) -> bool | None:
         agitation = seen.gait.agitation_bl_s

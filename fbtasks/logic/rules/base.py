@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from fbtasks.alert import SEVERITIES, Severity
 from fbtasks.hours import Hours
+from fbtasks.logic.motion import Corners
 from fbtasks.logic.scene import Judged, Scene
 from fbtasks.logic.smoother import MAX_GAP_S
 from fbtasks.logic.tracker import Kind
@@ -142,9 +143,23 @@ class Single(Rule):
 class TrackRule(Rule):
     """A rule about each animal, or each person; it is asked only while the camera shows its box."""
 
+    lapse_s: ClassVar[float] = 0.0
+    """For so many seconds the condition may be seen not to hold and yet go on; part of what `bridge_s` bridges."""
+
     lost_clear_after_s: float = Field(
         600.0, gt=0, le=86_400, description="seconds of watching without seeing the animal that end an alert"
     )
+    bridge_s: float = Field(
+        0.0, ge=0, le=600, description="longest time without knowing that counts, when it holds before and after"
+    )
+
+    def bridges(self, before: Corners, seen: Judged) -> bool:
+        """Whether what holds now is what held when the box was `before`, and has gone on for a short time between."""
+        return True
+
+    def held_before_s(self, seen: Judged) -> float:
+        """For how many seconds the condition has held that is first judged to hold now."""
+        return 0.0
 
     @property
     def kind(self) -> Kind:

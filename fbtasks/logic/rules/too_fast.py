@@ -13,14 +13,19 @@ class TooFast(Single, TrackRule):
 
     The thresholds are ours. A horse is about 2.4 m long and walks at 1.4 to 1.8 m/s, so a free walk is 0.6 to 0.75 body
     lengths per second and a trot begins above 1.2. Movement towards the camera is not measured, and a horse seen from
-    its front is read up to 1.5 times too fast.
+    its front is read up to 1.5 times too fast. A horse that gallops round a paddock comes towards the camera or turns
+    every few seconds, and is then read too slow, or lost, for a moment (0.5 to 1 s, simulated): hence `bridge_s`.
     """
 
     name: ClassVar[str] = "too_fast"
+    lapse_s: ClassVar[float] = 1.5
 
     body_lengths_per_s: float = Field(1.0, gt=0, le=20, description="speed from which the horse is too fast")
     calm_body_lengths_per_s: float = Field(0.6, gt=0, le=20, description="speed below which it has calmed down")
     for_s: float = Field(2.0, ge=0, le=3600, description="seconds that it must have been too fast")
+    bridge_s: float = Field(
+        1.5, ge=0, le=600, description="longest time of seeming slower, or of not knowing, that counts as too fast"
+    )
     clear_after_s: float = Field(10.0, ge=0, le=86_400, description="seconds of calm that end an alert")
     cooldown_s: float = Field(
         300.0, ge=0, le=86_400, description="seconds after a clear in which it is not raised again"
