@@ -9,6 +9,7 @@ Ends with 1 if a camera took longer than 5 s to come back, or another lost a pic
 """
 
 import argparse
+import math
 import os
 import platform
 import shutil
@@ -18,7 +19,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import accumulate
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import strftime, time
@@ -229,9 +230,14 @@ def passed(predicate: Callable[[], object], timeout_s: float) -> bool:
 
 
 def missed_frames(frames: Sequence[Frame]) -> int:
-    """How many of a camera's pictures are missing between the first and the last: its longest gap, in pictures."""
-    gaps = [later.captured_at - earlier.captured_at for earlier, later in pairwise(frames)]
-    return max(0, round(max(gaps, default=0.0) * FPS) - 1)
+    """By how many pictures a camera fell behind its rate at most.
+
+    Of a source with 10 frames a second a picture may take the frame after the one that was due, and the next be on time
+    again: half a picture late, and none missing. A missing one is missing from then on.
+    """
+    behind = [(frame.captured_at - frames[0].captured_at) * FPS - number for number, frame in enumerate(frames)]
+    ahead = accumulate(behind, min)
+    return math.floor(max((now - best for now, best in zip(behind, ahead, strict=True)), default=0.0) + 0.25)
 
 
 def _suffer(*commands: str) -> Callable[[Site], None]:
