@@ -195,7 +195,10 @@ class Site:
             detected_s=max(0.0, losses[0].at - hurt_at) if losses else None,
             said=losses[0].reason if losses else "",
             recovered_s=seen[0].sent_at - over_at if seen else None,
-            others_lost=max(missed_frames(self.pictures.of(camera, hurt_at - 1)) for camera in WELL),
+            others_lost=max(
+                missed_pictures([frame.captured_at for frame in self.pictures.of(camera, hurt_at - 1)])
+                for camera in WELL
+            ),
         )
 
     def await_running(self, cameras: Sequence[str]) -> None:
@@ -229,13 +232,13 @@ def passed(predicate: Callable[[], object], timeout_s: float) -> bool:
     return False
 
 
-def missed_frames(frames: Sequence[Frame]) -> int:
-    """By how many pictures a camera fell behind its rate at most.
+def missed_pictures(times: Sequence[float]) -> int:
+    """By how many pictures a camera fell behind its rate of `FPS` at most, told from when they were taken, in seconds.
 
     Of a source with 10 frames a second a picture may take the frame after the one that was due, and the next be on time
     again: half a picture late, and none missing. A missing one is missing from then on.
     """
-    behind = [(frame.captured_at - frames[0].captured_at) * FPS - number for number, frame in enumerate(frames)]
+    behind = [(at - times[0]) * FPS - number for number, at in enumerate(times)]
     ahead = accumulate(behind, min)
     return math.floor(max((now - best for now, best in zip(behind, ahead, strict=True)), default=0.0) + 0.25)
 

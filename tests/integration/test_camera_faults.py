@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.camera_faults import CASES, UDP_CASES, Case, Limits, Site, site
+from benchmarks.camera_faults import CASES, UDP_CASES, Case, Limits, Site, missed_pictures, site
 
 LIMITS = Limits(
     open_timeout_s=2.0, read_timeout_s=2.0, frozen_after_s=2.0, backoff_max_s=2.0, login_pause_s=1.0, lasts_s=2.5
@@ -42,6 +42,21 @@ def test_a_camera_fails_and_comes_back(tcp_site: Site, case: Case) -> None:
 @pytest.mark.parametrize("case", UDP_CASES, ids=lambda case: case.name)
 def test_a_camera_fails_and_comes_back_over_udp(udp_site: Site, case: Case) -> None:
     check(udp_site, case)
+
+
+@pytest.mark.parametrize(
+    ("times", "missed"),
+    [
+        ([], 0),
+        ([0.0, 0.2, 0.4, 0.6], 0),
+        ([0.0, 0.3, 0.4, 0.7, 0.8], 0),
+        ([0.0, 0.2, 0.6, 0.8], 1),
+        ([0.0, 0.3, 0.7, 0.8], 1),
+        ([0.0, 0.2, 0.9, 1.1], 2),
+    ],
+)
+def test_a_picture_that_is_half_a_period_late_is_not_missing(times: list[float], missed: int) -> None:
+    assert missed_pictures(times) == missed
 
 
 def check(running: Site, case: Case) -> None:
