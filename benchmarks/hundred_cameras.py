@@ -163,6 +163,10 @@ class Run:
     def _memory_at(self, begin: float, end: float) -> float:
         return mean(megabytes for at, megabytes in self.memory if begin <= at <= end)
 
+    def _by_minutes(self) -> list[float]:
+        minutes = int(self.memory[-1][0] // 60) + 1
+        return [self._memory_at(60 * minute, 60 * (minute + 1)) for minute in range(minutes)]
+
     @property
     def growth(self) -> float:
         """Of memory, as a share."""
@@ -176,6 +180,7 @@ class Run:
         rows = {
             "memory": f"{self._memory_at(0, ENDS_S):.0f} MB at first, {self._memory_at(last - ENDS_S, last):.0f} MB at "
             f"last, {100 * self.growth:+.1f} %",
+            "memory by minutes": ", ".join(f"{megabytes:.0f}" for megabytes in self._by_minutes()) + " MB",
             "slowest camera": f"{self.slowest:.2f} frames a second in any {STRETCH_S} s, {FPS:g} wanted, "
             f"{MIN_FPS:g} at least",
             "CPU per camera": f"{100 * self.cpu_s / self.seconds / count:.2f} % of a core",
