@@ -61,6 +61,7 @@ def main() -> None:
     parser.add_argument("--fps", type=float, default=5.0, help="analysed frames per second")
     parser.add_argument("--seconds", type=float, default=20.0, help="of each turn")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--keep", type=Path, help="folder in which the encoded clips are kept, for the next time")
     parser.add_argument("--docs", type=Path, help="page whose table is replaced, docs/reading-cameras.md")
     parser.add_argument("--serve", type=json.loads, help=argparse.SUPPRESS)
     parser.add_argument("--turn", type=json.loads, help=argparse.SUPPRESS)
@@ -86,8 +87,9 @@ def _compare(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for size in options.sizes:
             for codec in options.codecs:
-                clip = Path(folder) / f"{codec}-{size}.mp4"
-                _encode(options.clip, clip, codec, SIZES[size])
+                clip = (options.keep or Path(folder)) / f"{codec}-{size}.mp4"
+                if not clip.exists():
+                    _encode(options.clip, clip, codec, SIZES[size])
                 with _server({"box": clip}) as url:
                     figures = _rounds(url, options)
                 for way, turns in figures.items():

@@ -29,8 +29,10 @@ FROZEN = "repeats one picture"
 MISS_PAUSE_S = 0.01
 """After a read that failed: an ended stream fails at once, and again and again."""
 QUESTION_TIMEOUT_S = 1.0
-PROBE_EVERY_S = 1.5
+PROBE_EVERY_S = 1.0
 """A camera that cannot be reached is asked so often, without logging in, whether it is back; on average."""
+UNASKED_EVERY = 4
+"""After so many failures it is opened though it did not answer: it might do so to FFmpeg's questions alone."""
 ANSWERING_PAUSE_S = 2.0
 """Longest pause where the camera answers: that its stream works again shows in no other way than by opening it."""
 
@@ -96,7 +98,7 @@ class Camera:
         stop.wait(self._turnstile.wait_s(time.monotonic()))
         while not stop.is_set():
             try:
-                self._read(stop)
+                self._read(failures, stop)
             except CameraError as error:
                 failures = 0 if self._liveness and self._liveness.healthy else failures + 1
                 self._lost(str(error))
@@ -120,9 +122,9 @@ class Camera:
         back_by = self._back_by
         return 0.0 if back_by is None else max(0.0, self._patience() - back_by)
 
-    def _read(self, stop: threading.Event) -> None:
+    def _read(self, failures: int, stop: threading.Event) -> None:
         self._liveness = None
-        with self._open() as stream:
+        with self._open(failures) as stream:
             self._decoder = stream.decoder
             self._liveness = Liveness(self._limits.read_timeout_s, time.monotonic())
             while not stop.is_set():
@@ -131,12 +133,9 @@ class Camera:
                     stop.wait(MISS_PAUSE_S)
         self._back_by = None
 
-    def _open(self) -> VideoStream:
-        """A wrong password is not tried twice: where the last one was refused, the camera is asked before."""
-        if self._answer is not None and self._answer.cause == "login":
-            self._answer = self._ask()
-            if self._answer.cause == "login":
-                raise CameraError(self._answer.text)
+    def _open(self, failures: int) -> VideoStream:
+        if self.reconnects:
+            self._ask_before(failures)
         self._answer = None
         began = time.monotonic()
         self._must_be_back(2 * self._limits.open_timeout_s + self._look_up_s)
@@ -146,14 +145,32 @@ class Camera:
             self._answer = self._ask()
             raise CameraError(self._why_not_open(self._answer, time.monotonic() - began)) from None
 
+    def _ask_before(self, failures: int) -> None:
+        """Open no camera again that would refuse or not answer.
+
+        A wrong password must not be tried twice. And who opens a mute camera waits for `open_timeout_s`, even if it
+        comes back in the middle of that; a question can be repeated.
+
+        Raises:
+            CameraError: it is not to be opened now.
+        """
+        if self._answer is not None and self._answer.cause == "login":
+            self._answer = self._ask()
+            if self._answer.cause == "login":
+                raise CameraError(self._answer.text)
+        elif not failures or failures % UNASKED_EVERY:
+            self._answer = self._ask(self._limits.open_timeout_s, log_in=False)
+            if self._answer.cause in ("unreachable", "silent"):
+                raise CameraError(self._answer.text)
+
     def _why_not_open(self, answer: Answer, waited_s: float) -> str:
         if waited_s < STALL_SHARE * self._limits.open_timeout_s:
             return answer.text
         late = {"silent": "no answer", "answers": "answers, but gives no picture"}.get(answer.cause)
         return f"{late} within {waited_s:.1f} s" if late else answer.text
 
-    def _ask(self, *, log_in: bool = True) -> Answer:
-        timeout_s = min(QUESTION_TIMEOUT_S, self._limits.open_timeout_s)
+    def _ask(self, timeout_s: float = QUESTION_TIMEOUT_S, *, log_in: bool = True) -> Answer:
+        timeout_s = min(timeout_s, self._limits.open_timeout_s)
         self._must_be_back(4 * timeout_s + self._look_up_s)
         answer = why_not(self._url, timeout_s, log_in=log_in)
         self._back_by = None

@@ -26,11 +26,13 @@ def prepare(transport: str) -> None:
     """Set up OpenCV for the whole process; before the first `Stream`, for it reads all this once.
 
     - The RTSP transport can be given in no other way; set without one, the options mean UDP.
+    - No frames are read ahead to estimate the rate, twenty else: two seconds at 10 a second, for which every connection
+      waits, and by which its first pictures are old.
     - OpenCV's own lock around FFmpeg is taken off: with it one camera that does not answer holds up all others.
     - FFmpeg and OpenCV are silenced: at their talkative levels both print URLs with the password in them.
     - Pictures are resized in the camera's thread: one thread a camera is parallel enough.
     """
-    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{transport}"
+    os.environ["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = f"rtsp_transport;{transport}|fpsprobesize;0"
     os.environ["OPENCV_FFMPEG_IS_THREAD_SAFE"] = "1"
     os.environ["OPENCV_FFMPEG_LOGLEVEL"] = FFMPEG_QUIET
     for talkative in ("OPENCV_FFMPEG_DEBUG", "OPENCV_VIDEOCAPTURE_DEBUG"):

@@ -5,6 +5,7 @@ wanted, with them, for only so a wrong password can be told from a wrong path. W
 of the URL.
 """
 
+import math
 import re
 import socket
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from fbtasks.producer.login import authorization
 PORTS = {"rtsp": 554, "rtsps": 322, "http": 80, "https": 443}
 UNKNOWN = "cannot be opened"
 MAX_HEAD = 16 * 1024
+REPEAT_S = 1.0
+"""A camera that was mute has not kept the question; one that is slow has."""
 LOOK_UP_S = 30.0
 """Name servers that are away are asked twice, for five seconds each, and most systems know three at most."""
 _STATUS = re.compile(rb"RTSP/\d\.\d (\d{3})\b")
@@ -50,7 +53,7 @@ def why_not(url: str, timeout_s: float, *, log_in: bool = True) -> Answer:
 
     Args:
         log_in: ask with user and password too, where the camera wants them and the URL has them. Each failed attempt
-            counts for a camera that locks accounts.
+            counts for a camera that locks accounts. Without, the question is repeated every `REPEAT_S`.
     """
     try:
         parts = urlsplit(url)
@@ -100,7 +103,7 @@ def meaning(answer: bytes, *, logged_in: bool | None) -> Answer:
 
 def _asked(connection: socket.socket, parts: SplitResult, *, log_in: bool) -> Answer:
     address = parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment="").geturl()
-    head = _ask(connection, address, 1)
+    head = _ask(connection, address, 1, every_s=math.inf if log_in else REPEAT_S)
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if not user or not log_in:
         return meaning(head, logged_in=False if user else None)
@@ -111,18 +114,31 @@ def _asked(connection: socket.socket, parts: SplitResult, *, log_in: bool) -> An
     return meaning(_ask(connection, address, 2, f"Authorization: {login}\r\n"), logged_in=True)
 
 
-def _ask(connection: socket.socket, address: str, number: int, more: str = "") -> bytes:
-    """The head of the answer; a 401 has no body of which something could be left."""
-    connection.sendall(
-        f"DESCRIBE {address} RTSP/1.0\r\nCSeq: {number}\r\nAccept: application/sdp\r\n{more}\r\n".encode()
-    )
-    head, timeout_s = b"", connection.gettimeout()
+def _ask(connection: socket.socket, address: str, number: int, more: str = "", *, every_s: float = math.inf) -> bytes:
+    """The head of the answer; a 401 has no body of which something could be left.
+
+    Args:
+        every_s: ask again so often while nothing comes; then no further question may follow on this connection.
+    """
+    head, more, timeout_s = b"", f"Accept: application/sdp\r\n{more}", connection.gettimeout()
     assert timeout_s is not None
-    deadline = monotonic() + timeout_s
+    deadline, ask_at = monotonic() + timeout_s, monotonic()
     try:
-        while b"\r\n\r\n" not in head and len(head) < MAX_HEAD and (piece := connection.recv(4096)):
+        while b"\r\n\r\n" not in head and len(head) < MAX_HEAD:
+            if not head and monotonic() >= ask_at:
+                connection.sendall(f"DESCRIBE {address} RTSP/1.0\r\nCSeq: {number}\r\n{more}\r\n".encode())
+                number, ask_at = number + 1, ask_at + every_s
+            until = deadline if head else min(deadline, ask_at)
+            connection.settimeout(max(0.001, until - monotonic()))  # one that sends it byte by byte is silent too
+            try:
+                piece = connection.recv(4096)
+            except TimeoutError:
+                if until >= deadline:
+                    raise
+                continue
+            if not piece:
+                break
             head += piece
-            connection.settimeout(max(0.001, deadline - monotonic()))  # one that sends it byte by byte is silent too
     finally:
         connection.settimeout(timeout_s)
     return head

@@ -102,7 +102,8 @@ class PyAvStream:
         Raises:
             CameraError: it did not work. FFmpeg's own message is not passed on: it holds the URL with its password.
         """
-        options = {"rtsp_transport": transport} if url.startswith("rtsp") else {}
+        options = {"fpsprobesize": "0"}  # as in `capture.prepare`
+        options |= {"rtsp_transport": transport} if url.startswith("rtsp") else {}
         try:
             container = av.open(url, options=options, timeout=(open_timeout_s, READ_SLICE_S))
         except (FFmpegError, OSError, ValueError):

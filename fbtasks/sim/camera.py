@@ -80,6 +80,7 @@ class Camera:
         name: by which it is asked for.
         password: what a client must know, None for everybody.
         failed: is given the error with which the source ends, if it does.
+        began_at: when its clock began, unix seconds.
     """
 
     def __init__(self, name: str, source: Source, failed: "asyncio.Future[None]") -> None:
@@ -88,7 +89,7 @@ class Camera:
         self.password: Password | None = None
         self._source = source
         self._clock = asyncio.get_running_loop().time
-        self._began, self._began_at = self._clock(), time()
+        self._began, self.began_at = self._clock(), time()
         self._viewers: dict[Viewer, bool] = {}
         """Whether it has had a key frame yet."""
         self._playing: asyncio.Task[None] | None = None
@@ -215,7 +216,7 @@ class Camera:
 
     def _report(self, unit: Unit, timestamp: int, now: float) -> Packets:
         self._next_report = now + REPORT_S
-        at = self._began_at + unit.shown / CLOCK_HZ
+        at = self.began_at + unit.shown / CLOCK_HZ
         return Packets([rtp.sender_report(self._ssrc, timestamp, at, self._packets_sent, self._octets_sent)])
 
     def _deliver(self, packets: Packets, report: Packets | None, key: bool) -> None:

@@ -69,6 +69,10 @@ class ServerThread:
         """Where to watch a camera that asks for no password."""
         return self._server.url(camera)
 
+    def began_at(self, camera: str) -> float:
+        """When its first picture was due, in unix seconds."""
+        return self._server.cameras[camera].began_at
+
     def set_fault(self, camera: str, fault: Fault) -> None:
         """See `RtspServer.set_fault`; returns when it has happened."""
         asyncio.run_coroutine_threadsafe(self._server.set_fault(camera, fault), self._loop).result()

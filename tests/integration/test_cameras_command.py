@@ -168,7 +168,7 @@ def test_the_list_tells_what_producers_do(run: Run, valkey: Valkey) -> None:
             report_of("producer", now=time(), progress_at=time(), cameras={"box-7": running, "box-8": refused})
         )
     lines = run("list").output.splitlines()
-    assert lines[0].split() == ["CAMERA", "STATE", "SINCE", "FPS", "DECODER", "HORSE", "FROM", "URL"]
+    assert lines[0].split() == ["CAMERA", "STATE", "SINCE", "FPS", "DECODER", "HORSE", "FROM", "URL", "WHY"]
     row = {line.split()[0]: line for line in lines}
     assert "running" in row["box-7"]
     assert "2 h" in row["box-7"]

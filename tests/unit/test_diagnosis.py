@@ -140,3 +140,10 @@ def test_a_camera_that_answers_byte_by_byte_is_silent() -> None:
 )
 def test_names_take_time(url: str, seconds: float) -> None:
     assert look_up_s(url) == seconds
+
+
+def test_a_camera_that_has_not_kept_the_question_is_asked_again() -> None:
+    with camera(b"", b"RTSP/1.0 200 OK\r\n\r\n") as (url, questions):
+        assert why_not(url, 5.0, log_in=False).cause == "answers"
+    assert [b"CSeq: 1\r\n" in questions[0], b"CSeq: 2\r\n" in questions[1]] == [True, True]
+    assert b"Authorization" not in b"".join(questions)

@@ -131,7 +131,7 @@ def _fps(camera_id: str, seen: CameraReport, report: Report, before: Sequence[Re
 
 
 def _print(lines: Sequence[Line], now: float) -> None:
-    head = ("CAMERA", "STATE", "SINCE", "FPS", "DECODER", "HORSE", "FROM", "URL")
+    head = ("CAMERA", "STATE", "SINCE", "FPS", "DECODER", "HORSE", "FROM", "URL", "WHY")
     rows = [
         (
             line.id,
@@ -142,13 +142,14 @@ def _print(lines: Sequence[Line], now: float) -> None:
             line.horse or "-",
             line.source,
             line.url,
+            line.reason,
         )
         for line in lines
     ]
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     click.echo(_row(head, widths))
-    for line, row in zip(lines, rows, strict=True):
-        click.echo(_row(row, widths) + (f"   {line.reason}" if line.reason else ""))
+    for row in rows:
+        click.echo(_row(row, widths))
 
 
 def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
