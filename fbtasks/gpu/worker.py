@@ -1,8 +1,8 @@
 """The GPU worker: frames in, raw boxes out, three things at once.
 
-The gathering thread takes frames from Redis, and a few more threads decode them into the open batch; the calling thread
-runs the model on the batch before; the publishing thread sends the results of the batch before that. All of them spend
-their time outside the interpreter's lock. Redis being away costs frames, which are counted, and nothing else.
+The gathering thread takes frames from Redis and, with a few more threads, decodes them into the open batch; the calling
+thread runs the model on the batch before; the publishing thread sends the results of the batch before that. All of them
+spend their time outside the interpreter's lock. Redis being away costs frames, which are counted, and nothing else.
 
 Several workers may share the list. Each takes what it can run next; only of a backlog, frames that waited there for
 longer than a few runs take, does it take more, to choose the freshest. (Clocks of producers and workers must agree, as
