@@ -372,7 +372,8 @@ def _struggled(spans: Spans, count: int, losses: Sequence[float]) -> float | Non
     """When a horse has struggled so often within ten minutes; None if never. At a loss, all before is forgotten."""
     counted: list[float] = []
     for start, end in spans:
-        for moment in np.arange(start, end, STRUGGLE_S).tolist():
+        moments: list[float] = np.arange(start, end, STRUGGLE_S).tolist()
+        for moment in moments:
             counted = [at for at in counted if moment - at < WITHIN_S and not within_any(losses, at, moment)]
             if not counted or moment - counted[-1] >= APART_S:
                 counted.append(moment)
