@@ -232,9 +232,20 @@ def _note_struggle(activity: Activity, box: Corners, now: float, elapsed: float,
 def _spread(activity: Activity, box: Corners, share: float) -> float:
     """Take the box for `share` of the mean; how far its edges spread about it."""
     left, top, right, bottom = box
-    sides = max(right - left, 1.0), max(bottom - top, 1.0)
-    off = [edge - mean for edge, mean in zip(box, activity.edges, strict=True)]
-    activity.edges = [mean + share * each for mean, each in zip(activity.edges, off, strict=True)]
-    square = sum((each / sides[index % 2]) ** 2 for index, each in enumerate(off))
+    mean_left, mean_top, mean_right, mean_bottom = activity.edges
+    off_left, off_top, off_right, off_bottom = (
+        left - mean_left,
+        top - mean_top,
+        right - mean_right,
+        bottom - mean_bottom,
+    )
+    activity.edges = [
+        mean_left + share * off_left,
+        mean_top + share * off_top,
+        mean_right + share * off_right,
+        mean_bottom + share * off_bottom,
+    ]
+    wide, high = max(right - left, 1.0), max(bottom - top, 1.0)
+    square = (off_left**2 + off_right**2) / wide**2 + (off_top**2 + off_bottom**2) / high**2
     activity.spread_2 = (1.0 - share) * (activity.spread_2 + share * square)
     return sqrt(activity.spread_2)

@@ -12,8 +12,10 @@ class Restless(Single, TrackRule):
     """How often a horse may change between lying and standing within an hour.
 
     Experimental and off by default: a horse with colic lies down, rises and rolls repeatedly (ethogram PMC7931104;
-    Front. Pain Res. 2024), but nobody has published a count; these are ours. Horses differ (lying takes 2.7 to 27 % of
-    their day, PMC8002676), so a horse is compared with its own last days once enough of them was watched.
+    Front. Pain Res. 2024; the pain scale EAAPS gives attempts to lie down 3 of 5, rolling 4), but nobody has published
+    a count; these are ours. A healthy one lies for some two hours of a night (Raabymagle and Ladewig, 2006). Horses
+    differ (lying takes 2.7 to 27 % of their day, PMC8002676), so a horse is compared with its own last days once
+    enough of them was watched.
     """
 
     name: ClassVar[str] = "restless"
