@@ -338,7 +338,7 @@ def pictures_of(clip: Path) -> Iterator[Picture]:
 
 
 def _settings(folder: Path, urls: Mapping[str, str], transport: str, limits: Limits) -> Path:
-    lines = ["[producer]", f'transport = "{transport}"', f"fps = {FPS}"]
+    lines = ["[producer]", "back_pressure = false", f'transport = "{transport}"', f"fps = {FPS}"]
     lines += [
         f"{name} = {value}" for name, value in asdict(limits).items() if name not in ("lasts_s", "frozen_after_s")
     ]
