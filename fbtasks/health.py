@@ -38,6 +38,8 @@ PREPARING = "preparing"
 """The fact `state` of a GPU worker that opens its model."""
 PREPARING_S = 900.0
 """TensorRT compiles an engine in 2 to 5 minutes, and there may be two."""
+SILENT_READER_S = "silent_reader_s"
+"""The fact of a producer: for how long one of the processes that read for it has been silent, seconds."""
 _STARTED_AT = time.time()
 
 
@@ -233,6 +235,7 @@ def _roles(reports: Sequence[Report], depths: Depths, has_cameras: bool, look: L
     found = {
         role: _role(role, by_role[role], due_at[role], look, is_new=is_new, is_expected=expects[role]) for role in ROLES
     }
+    found["producer"] = _with_silent_reader(found["producer"], by_role["producer"], look)
     if look.frames_away:
         for role in ("producer", "gpu"):
             found[role] = Finding("unknown", role, "cannot work while the frames' Redis is away")
@@ -244,6 +247,16 @@ def _roles(reports: Sequence[Report], depths: Depths, has_cameras: bool, look: L
     found["logic"] = _logic(found["logic"], depths, look)
     watchers = by_role["watch"]
     return [*found.values(), *([_role("watch", watchers, None, look, is_new=is_new)] if watchers else [])]
+
+
+def _with_silent_reader(producer: Finding, mine: Sequence[Report], look: Look) -> Finding:
+    """A producer is well only when the processes are that read for it; it replaces one, but some seconds later."""
+    live = [report for report in mine if not look.is_stale(report.at)]
+    silent_s = max((float(report.facts.get(SILENT_READER_S, 0.0)) for report in live), default=0.0)
+    if not producer.ok or silent_s <= look.stale_after_s:
+        return producer
+    text = f"a process that reads cameras has been silent for {silent_s:.0f} s"
+    return Finding("critical", "producer", text, since=look.now - silent_s)
 
 
 def _latest(times: Iterable[float | None]) -> float | None:

@@ -11,7 +11,7 @@ from multiprocessing.connection import Pipe, wait
 from redis import Redis
 
 from fbtasks.camera_history import CameraHistory
-from fbtasks.health import CameraReport, HealthBoard, Report, report_of
+from fbtasks.health import SILENT_READER_S, CameraReport, HealthBoard, Report, report_of
 from fbtasks.keys import Keys
 from fbtasks.lifecycle import on_stop
 from fbtasks.producer.choice import check
@@ -27,6 +27,8 @@ from fbtasks.transport import connect
 log = logging.getLogger(__name__)
 
 REST_STOPS_WITHIN_S = 1.0
+SILENCE_TOLD_S = 2.0
+"""A process that reads cameras is silent for so long on a busy machine too."""
 Observed = Callable[[Settings, Callable[[], Report]], AbstractContextManager[None]]
 
 
@@ -130,12 +132,15 @@ class ProducerDaemon:
 
     def _made_report(self) -> Report:
         told = self._fleet.reports()
+        facts = {"backlog": float(max((one.backlog for one in told), default=0)), "processes": float(len(told))}
+        if (silent_s := self._fleet.silent_s()) > SILENCE_TOLD_S:
+            facts[SILENT_READER_S] = round(silent_s, 1)
         pushed_at = max((one.last_push_at for one in told if one.last_push_at is not None), default=None)
         return report_of(
             "producer",
             now=time.time(),
             progress_at=pushed_at or self._report.progress_at,
-            facts={"backlog": float(max((one.backlog for one in told), default=0)), "processes": float(len(told))},
+            facts=facts,
             counters=dict(self._fleet.counters()),
             cameras=self._fleet.cameras() | self._disabled,
         )

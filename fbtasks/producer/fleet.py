@@ -268,6 +268,11 @@ class Fleet:
         """The last of each process."""
         return [reader.report for reader in self._readers]
 
+    def silent_s(self) -> float:
+        """For how long the process has been silent that was heard of the longest ago, seconds."""
+        at_work = [reader for reader in self._readers if reader.has_reported and reader.gone_by is None]
+        return max((self._clock() - reader.heard_at for reader in at_work), default=0.0)
+
     def connections(self) -> list["Connection[object, ReaderReport]"]:
         """What to wait for."""
         return [reader.connection for reader in self._readers]

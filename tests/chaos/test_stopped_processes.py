@@ -17,6 +17,7 @@ from tests.acceptance.stable import Listener, Stable, camera
 from tests.backend import Backend
 from tests.chaos.test_worker_kills import children
 from tests.conftest import LoopedClip
+from tests.integration.test_reader_processes import readers
 from tests.processes import Process
 from tests.rtsp_server import RtspServer
 from tests.tiny_detector import saved
@@ -51,6 +52,7 @@ def test_a_process_that_hangs_is_told_of_and_so_is_its_return(
     worker = processes["worker"]
     stops: dict[str, tuple[str, Pids]] = {
         "producer": ("system.producer", lambda: [processes["produce"].pid]),
+        "the process that reads the camera": ("system.producer", lambda: readers(processes["produce"])),
         "GPU worker": ("system.gpu_worker", lambda: [processes["infer"].pid]),
         "Celery's main process": ("system.logic", lambda: [worker.pid]),
         "all of Celery's pool": ("system.logic", lambda: children(worker)),
@@ -85,7 +87,6 @@ def stand_ins(processes: dict[str, Process]) -> dict[str, Pids]:
     return {
         "one of Celery's pool": lambda: children(processes["worker"])[:1],
         "the other one": lambda: children(processes["worker"])[1:2],
-        "the process that reads the camera": lambda: children(processes["produce"])[-1:],
     }
 
 

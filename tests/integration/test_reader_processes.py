@@ -12,7 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from fbtasks.camera_history import CameraHistory
-from fbtasks.health import CameraReport, HealthBoard, Report
+from fbtasks.health import SILENT_READER_S, CameraReport, HealthBoard, Report
 from fbtasks.keys import Keys
 from fbtasks.producer.fleet import Fleet
 from fbtasks.producer.messages import Setup
@@ -161,9 +161,13 @@ def test_a_process_that_was_given_no_time_is_not_ended(
     os.kill(only, signal.SIGSTOP)
     limit_s = 2 * QUICK["read_timeout_s"] + QUICK["hang_s"]
     wait_until(lambda: silent_s(valkey, "a") > limit_s + 2, PATIENCE_S, "longer than a call may take")
+    assert (now := told(valkey)) is not None
+    assert float(now.facts[SILENT_READER_S]) > 2.0
     os.kill(only, signal.SIGCONT)
     await_new_frames(valkey, "a", "b")
     await_running(valkey, "a", "b")
+    assert (now := told(valkey)) is not None
+    assert SILENT_READER_S not in now.facts
     assert readers(process) == [only]
     assert "hangs" not in process.output()
 

@@ -9,6 +9,7 @@ import pytest
 from fbtasks.health import (
     PREPARING,
     ROLES,
+    SILENT_READER_S,
     CameraReport,
     Depths,
     Finding,
@@ -294,3 +295,17 @@ def test_only_what_has_changed_is_news() -> None:
     again = replace(dark, level="ok", text="running")
     assert news.among([again, dead]) == [again]
     assert news.among([again, dead]) == []
+
+
+@pytest.mark.parametrize(("silent_s", "level"), [(STALE_S - 1, "ok"), (STALE_S + 1, "critical")])
+def test_a_producer_is_as_well_as_the_processes_that_read_for_it(silent_s: float, level: Level) -> None:
+    reading = report("producer", cameras={"box-3": camera()}, facts={SILENT_READER_S: silent_s})
+    idle = report("producer", cameras={}, pid=2)
+    found = judged([reading, idle, *healthy()[1:]], "producer")
+    assert found.level == level
+    assert found.since == (NOW - silent_s if level == "critical" else None)
+
+
+def test_what_a_producer_said_that_is_gone_says_nothing_of_its_readers() -> None:
+    gone = report("producer", age=STALE_S + 1, pid=2, facts={SILENT_READER_S: STALE_S + 1})
+    assert judged([gone, *healthy()], "producer").ok
