@@ -29,9 +29,8 @@ rules are asked; the others stand still.
 from math import dist
 from typing import Any
 
-import msgspec
-
 from fbtasks.alert import SEVERITIES, Alert, Event, Severity, alert_id, episode_id
+from fbtasks.logic.book import WHOLE, Book, Cleared, Episode
 from fbtasks.logic.localtime import Zone, within
 from fbtasks.logic.moment import SEEN_AS
 from fbtasks.logic.motion import Corners
@@ -46,89 +45,8 @@ MOST_ORPHANS = 16
 As many cooldowns are kept; beyond, the oldest are."""
 MOMENT_S = 1.5
 """What is pending is not forgotten sooner where a rule knows of lapses."""
-WHOLE = 0
-"""Holder of an episode about the camera as a whole; tracks count from 1."""
-
 Seen = dict[int, Any]
 """What a rule judges, by holder: its tracks, or the scene."""
-
-
-class Episode(msgspec.Struct):
-    """One rule's condition on one animal, or on the camera as a whole.
-
-    Attributes:
-        rule: its name.
-        track_id: the track it began with; part of its identifier. None when it is about the camera as a whole.
-        started_at: when the condition was first seen, or when the timer was left behind by a clear.
-        holder: the track it is judged on, or `WHOLE`; None while the animal is lost.
-        held_s: seconds in which the condition was seen to hold.
-        over_s: seconds in which it was seen not to, since it last held.
-        unseen_s: seconds of watching since the animal was lost.
-        seen_at: when the holder was last seen.
-        place: its box then, source pixels; None while that is not known.
-        severity: of the last alert; None while pending.
-        number: of the next alert.
-        told_s: what `held_s` was at the last alert.
-        held_at, held_place: when the condition was last seen to hold, and the animal's box then; None when it has since
-            been seen not to for longer than the rule's `lapse_s`.
-        bridged_s: how much of `held_s` was not seen.
-    """
-
-    rule: str
-    track_id: int | None
-    started_at: float
-    holder: int | None
-    held_s: float = 0.0
-    over_s: float = 0.0
-    unseen_s: float = 0.0
-    seen_at: float = 0.0
-    place: Corners | None = None
-    severity: Severity | None = None
-    number: int = 0
-    told_s: float = 0.0
-    held_at: float | None = None
-    held_place: Corners | None = None
-    bridged_s: float = 0.0
-
-    def note(self, view: Judged) -> None:
-        """Its holder is seen like this."""
-        self.seen_at, self.place = view.track.last_seen_at, view.track.sighting.xyxy
-
-
-class Cleared(msgspec.Struct):
-    """An alert of a rule that was cleared, for as long as its cooldown lasts.
-
-    Attributes:
-        rule: its name.
-        at: when it was cleared.
-        severity: the highest that it had.
-        holder, seen_at: whose it was, as in an episode.
-    """
-
-    rule: str
-    at: float
-    severity: Severity
-    holder: int | None
-    seen_at: float
-
-
-class Book(msgspec.Struct):
-    """The episodes of one camera, and what was cleared lately, the oldest first."""
-
-    episodes: list[Episode] = []
-    cleared: list[Cleared] = []
-
-    def restart_clock(self, now: float) -> None:
-        """Go on at `now`, earlier than what was noted: keep what was added up, and let the animals be found anew.
-
-        `started_at` stays, as part of the identifier; such an episode may seem to end before it began.
-        """
-        for episode in self.episodes:
-            episode.holder = episode.held_at = None
-            episode.seen_at = min(episode.seen_at, now)
-        for last in self.cleared:
-            last.holder = WHOLE if last.holder == WHOLE else None
-            last.at, last.seen_at = min(last.at, now), min(last.seen_at, now)
 
 
 class Episodes:
@@ -364,15 +282,21 @@ def _first(book: Book, rule: Rule, holder: int, one: Any, now: float) -> Episode
 
 def _hold(rule: Rule, episode: Episode, one: Any, watched: float, now: float) -> None:
     """The condition is seen to hold, and has held for the `watched` seconds up to now, or since it last did so."""
-    seconds = watched
-    if isinstance(rule, TrackRule):
-        if episode.held_at is not None and episode.held_place is not None and rule.bridges(episode.held_place, one):
-            since_s = now - episode.held_at
-            seconds = since_s if watched < since_s <= rule.bridge_s else watched
-        episode.held_at, episode.held_place = now, one.track.sighting.xyxy
+    since_s = now - episode.held_at if episode.held_at is not None else 0.0
+    bridged = watched < since_s <= rule.bridge_s and _is_same(rule, episode, one)
+    seconds = since_s if bridged else watched
+    episode.held_at = now
+    episode.held_place = one.track.sighting.xyxy if isinstance(rule, TrackRule) else None
     episode.held_s += seconds
     episode.bridged_s += seconds - watched
     episode.over_s = 0.0
+
+
+def _is_same(rule: Rule, episode: Episode, one: Any) -> bool:
+    """Whether what holds now may be what held before the gap."""
+    if not isinstance(rule, TrackRule):
+        return True
+    return episode.held_place is not None and rule.bridges(episode.held_place, one)
 
 
 def _lapse_s(rule: Rule) -> float:
@@ -381,7 +305,7 @@ def _lapse_s(rule: Rule) -> float:
 
 
 def _bridged(rule: Rule, episode: Episode) -> Evidence:
-    return {"bridged_s": episode.bridged_s} if isinstance(rule, TrackRule) and rule.bridge_s > 0 else {}
+    return {"bridged_s": episode.bridged_s} if rule.bridge_s > 0 else {}
 
 
 def _follow_cleared(book: Book, rule: Rule, seen: Seen, now: float) -> None:

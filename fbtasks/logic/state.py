@@ -6,7 +6,7 @@ from fbtasks.alert import Alert
 from fbtasks.errors import BadMessage, UnknownVersion
 from fbtasks.logic.activity import Activity, History
 from fbtasks.logic.baseline import Baseline
-from fbtasks.logic.episodes import Book, Episode
+from fbtasks.logic.book import Book, Episode
 from fbtasks.logic.minutes import Ledger
 from fbtasks.logic.moment import place_in
 from fbtasks.logic.scene import Blindness

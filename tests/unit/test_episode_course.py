@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fbtasks.alert import SEVERITIES, Alert, Severity, alert_id, episode_id
-from fbtasks.logic.episodes import Book, Episodes
+from fbtasks.logic.book import Book
+from fbtasks.logic.episodes import Episodes
 from fbtasks.logic.rules.lying import Lying
 from fbtasks.logic.scene import Blindness, Judged, Scene
 from fbtasks.logic.smoother import PostureName, Reading

@@ -6,7 +6,8 @@ import pytest
 
 from fbtasks.alert import Alert
 from fbtasks.logic.activity import Gait
-from fbtasks.logic.episodes import Book, Episodes
+from fbtasks.logic.book import Book
+from fbtasks.logic.episodes import Episodes
 from fbtasks.logic.moment import BOX
 from fbtasks.logic.rules import Rule
 from fbtasks.logic.rules.agitated import Agitated

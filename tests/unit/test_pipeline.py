@@ -370,6 +370,18 @@ def test_an_empty_box_is_told_of_and_a_hidden_horse_or_a_blind_camera_is_not_tak
     assert run.feed(shown([standing()], 614, 6)) == ["absent cleared info"]
 
 
+def test_a_weak_box_for_a_moment_keeps_no_empty_box_from_being_told_of() -> None:
+    run = guarded()
+    run.feed(shown([standing()], 0, 20))
+    for start in range(20, 100, 10):
+        run.feed(shown([standing(confidence=0.2)], start, 3))
+        run.feed(shown([], start + 3, 7))
+    (alert,) = run.alerts
+    assert (alert.rule, alert.event) == ("absent", "raised")
+    assert alert.evidence["held_s"] == pytest.approx(60, abs=0.5)
+    assert alert.evidence["bridged_s"] == pytest.approx(15, abs=4)
+
+
 def test_a_horse_that_paces_its_box_is_told_of_and_one_that_rests_is_seen_to() -> None:
     run = Run()
     pace = [abs(index % 40 - 20) for index in range(400)]

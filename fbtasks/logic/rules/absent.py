@@ -16,7 +16,8 @@ class Absent(Single, CameraRule):
     An empty box at night is a horse that got out or was taken (Coho tells it too; arXiv 2510.17409). By day horses are
     in the field, hence the hours. The half hour is ours: a horse that lies in the dark is found in few pictures, and
     a box is not called empty while the model has so much as a weak idea of an animal in it (`confidence`), nor when no
-    animal was ever seen in it. A weak box that stayed for 6 s, with nobody in it, once began the half hour anew.
+    animal was ever seen in it. A weak box that stayed for 6 s, with nobody in it, once began the half hour anew; and
+    every weak box in an empty one leaves the question open for a moment, which is why short ones are bridged.
     """
 
     name: ClassVar[str] = "absent"
@@ -29,6 +30,9 @@ class Absent(Single, CameraRule):
         0.15, ge=0, le=1, description="weaker boxes of an animal are none; a surer one leaves the question open"
     )
     for_s: float = Field(1800.0, ge=0, le=86_400, description="seconds that the box must have been empty")
+    bridge_s: float = Field(
+        10.0, ge=0, le=600, description="longest time of not knowing that counts, when it is empty before and after"
+    )
     severity: Severity = Field("info", description="note, info, warning or critical")
     clear_after_s: float = Field(
         15.0, ge=0, le=86_400, description="seconds with an animal that end an alert, or start the time anew"

@@ -61,6 +61,9 @@ class Rule(BaseModel):
     remind_every_s: Annotated[Annotated[float, Field(ge=60, le=86_400)] | None, BeforeValidator(_or_never)] = Field(
         None, description="seconds of it after which an open alert is told again, until acknowledged; false: never"
     )
+    bridge_s: float = Field(
+        0.0, ge=0, le=600, description="longest time without knowing that counts, when it holds before and after"
+    )
 
     @property
     @abstractmethod
@@ -69,10 +72,12 @@ class Rule(BaseModel):
 
     def explanation(self) -> str:
         """What this rule does with these settings, in one sentence for a groom."""
-        times = [f"{duration(level.after_s)} ({level.severity})" for level in self.levels]
+        at_once = [f"({level.severity})" for level in self.levels if not level.after_s]
+        later = [f"{duration(level.after_s)} ({level.severity})" for level in self.levels if level.after_s]
+        times = [*at_once, *([f"for {', '.join(later)}"] if later else [])]
         hours = f", only at {' and '.join(self.active)}" if self.active else ""
         again = f", and again every {duration(self.remind_every_s)} until seen to" if self.remind_every_s else ""
-        return f"you are told when {self.condition} for {', '.join(times)}{hours}{again}"
+        return f"you are told when {self.condition} {', '.join(times)}{hours}{again}"
 
     @property
     @abstractmethod
@@ -148,9 +153,6 @@ class TrackRule(Rule):
 
     lost_clear_after_s: float = Field(
         600.0, gt=0, le=86_400, description="seconds of watching without seeing the animal that end an alert"
-    )
-    bridge_s: float = Field(
-        0.0, ge=0, le=600, description="longest time without knowing that counts, when it holds before and after"
     )
 
     def bridges(self, before: Corners, seen: Judged) -> bool:
