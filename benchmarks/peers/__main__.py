@@ -313,7 +313,7 @@ def main() -> None:
     told = {
         "command": f"python -m benchmarks.peers --engine {asked.engine} --rounds {asked.rounds}",
         "date": datetime.now(UTC).date().isoformat(),
-        "machine": "{processor}, {cores} cores, load {load_1min} at the start".format(**machine.machine()),
+        "machine": "{processor}, {cores} cores, load {load_1min} at the end".format(**machine.machine()),
         "engine": asked.engine,
         "cameras": CAMERAS,
         "rounds": asked.rounds,
