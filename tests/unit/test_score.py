@@ -14,10 +14,12 @@ from fbtasks.celery import SWEEP_EVERY_S
 from fbtasks.cli.sim.rehearsal import SWEEP_S, Rehearsal, View
 from fbtasks.cli.sim.score import command, report, table
 from fbtasks.settings import Settings
+from fbtasks.sim.due import Due, Story, due_alerts
 from fbtasks.sim.nights import Night
 from fbtasks.sim.noise import Flaws, NoisyDetector
 from fbtasks.sim.scenario import find_scenario, read_scenario
-from fbtasks.sim.score import Due, Story, Told, compared, due_alerts, merged, reached, without
+from fbtasks.sim.score import Told, compared
+from fbtasks.sim.spans import merged, reached, without
 from fbtasks.sim.stage import Conditions, Truth
 from fbtasks.sim.timeline import Event, Timeline
 

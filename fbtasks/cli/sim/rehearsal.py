@@ -18,11 +18,13 @@ from fbtasks.logic.site import pipeline_of
 from fbtasks.logic.smoother import SPEED_WINDOW_S
 from fbtasks.logic.state import CameraState, state_from_open_episodes
 from fbtasks.settings import Settings
+from fbtasks.sim.due import Story, due_alerts
 from fbtasks.sim.motion import Spans
 from fbtasks.sim.nights import Night
 from fbtasks.sim.noise import NoisyDetector
 from fbtasks.sim.scene import Scene
-from fbtasks.sim.score import RuleScore, Story, Told, compared, due_alerts, merged
+from fbtasks.sim.score import RuleScore, Told, compared
+from fbtasks.sim.spans import merged
 from fbtasks.sim.stage import Conditions, HorsePose, PersonPose, Placed, Truth
 from fbtasks.sim.timeline import Timeline
 from fbtasks.wire import Frame, Result, Silence, decode_mailed, encode
