@@ -110,6 +110,11 @@ class Keys:
         """Held by the one task that copies pictures and films to a bucket."""
         return f"{self.prefix}copying"
 
+    @property
+    def checking(self) -> str:
+        """Held by the one task that checks the health of all."""
+        return f"{self.prefix}checking"
+
     def pace(self, sink: str) -> str:
         """How fast this sink may be sent to, and until when it rests."""
         return f"{self.prefix}pace:{sink}"

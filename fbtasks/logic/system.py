@@ -31,7 +31,7 @@ class Part:
         well: that it is well again.
         outside: the watcher outside of Celery looks after it, for while it is down nobody else can tell.
         behind: subject of what it cannot work without. While that is down, and until its return is told, this one is
-            not judged: one fault is one alert.
+            not judged: one fault is one alert. Afterwards it has as much time as anybody to get going again.
     """
 
     rule: str
@@ -122,9 +122,15 @@ class Trouble(msgspec.Struct):
 
 
 class Troubles(msgspec.Struct):
-    """What is down, by subject; what has to be remembered between two looks."""
+    """What has to be remembered between two looks.
+
+    Attributes:
+        by_subject: what is down.
+        ended_at: when each part's last trouble ended.
+    """
 
     by_subject: dict[str, Trouble] = {}
+    ended_at: dict[str, float] = {}
 
     def step(
         self, findings: Iterable[Finding], subjects: Iterable[str], *, now: float, patience_s: float
@@ -152,7 +158,8 @@ class Troubles(msgspec.Struct):
         if trouble is None:
             if not is_down:
                 return []
-            trouble = self.by_subject[finding.subject] = Trouble(min(finding.since or now, now))
+            able_at = self.ended_at.get(PARTS[finding.subject].behind or "", 0.0)
+            trouble = self.by_subject[finding.subject] = Trouble(max(min(finding.since or now, now), able_at))
         trouble.looks = trouble.looks + 1 if is_down == trouble.is_down else 1
         trouble.is_down = is_down
         if is_down:
@@ -169,7 +176,15 @@ class Troubles(msgspec.Struct):
         if trouble.raised and trouble.looks < LOOKS:
             return []
         del self.by_subject[finding.subject]
+        self._free(finding.subject, now)
         return [_alert(finding, trouble, "cleared", now)] if trouble.raised else []
+
+    def _free(self, subject: str, now: float) -> None:
+        """A part is well again: what stands behind it begins anew."""
+        self.ended_at[subject] = now
+        for other, trouble in list(self.by_subject.items()):
+            if PARTS[other].behind == subject and not trouble.raised:
+                del self.by_subject[other]
 
 
 def troubles_of(open_episodes: Sequence[Alert], subjects: Iterable[str]) -> Troubles:

@@ -38,6 +38,7 @@ from fbtasks.logic.evidence_tasks import begin_evidence, refuse_missing_librarie
 from fbtasks.logic.minutes import Minute, decode_minute, is_minute
 from fbtasks.logic.moment import decided
 from fbtasks.logic.pace import Pace
+from fbtasks.logic.redis_servers import FRAMES
 from fbtasks.logic.refusal import refuse_wrong_settings
 from fbtasks.logic.reports import write_last
 from fbtasks.logic.runtime import Runtime, runtime
@@ -65,6 +66,8 @@ DELIVERY_LIMIT_S = 30.0
 """A delivery task ends after this long; the sweep sends another for what is left."""
 SLACK_S = 15.0
 """For the store and a busy machine; with the usual `timeout_s`, a task that hangs is gone before its lock is."""
+CHECK_EXPIRES_S = 15.0
+"""Of a check whose process died; as it waits a few seconds for each server, it takes no longer."""
 MINUTES_IN_PIECE = 1000
 MINUTE_PIECES = 100
 """As many may go in one run; 100 cameras with two tracks each write 3,000 rows between two runs."""
@@ -277,10 +280,18 @@ def sweep() -> None:
 
 @app.task(name=CHECK_HEALTH, throws=WEATHER)
 def check_health() -> None:
-    """Log what goes down and comes back, and make alerts of it. That this ran is the sign that the logic consumes."""
+    """Log what goes down and comes back, and make alerts of it. That this ran is the sign that the logic consumes.
+
+    One at a time: each waits for a server that hangs, and together they would hold all processes of the worker.
+    """
     shared = runtime()
-    now = time()
     shared.report(0, 0)
+    with held(shared.redis, shared.keys.checking, CHECK_EXPIRES_S) as is_mine:
+        if is_mine:
+            _check(shared, time())
+
+
+def _check(shared: Runtime, now: float) -> None:
     found = findings(settings, shared.redis, shared.frames_redis, shared.store, now=now)
     for finding in shared.news.among(found):
         log.log(LOGGED_AS[finding.level], "health: %s: %s", finding.subject, finding.text)
@@ -290,7 +301,8 @@ def check_health() -> None:
     exporter.note_alerts(told)
     if told:
         store_alerts.apply_async(expires=RESENT_AFTER_S)
-    exporter.observe_queues(shared, now)  # last: it ends where the frames' Redis is away
+    if not any(finding.subject == FRAMES and finding.level == "critical" for finding in found):
+        exporter.observe_queues(shared, now)
 
 
 @app.task(name=FORGET, throws=WEATHER)

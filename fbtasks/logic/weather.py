@@ -19,9 +19,9 @@ RESENT_AFTER_S = 2 * SWEEP_EVERY_S
 
 
 @contextmanager
-def held(redis: Redis, key: str) -> Iterator[bool]:
-    """Hold a lock, if nobody else does; yields whether it is held."""
-    lock = redis.lock(key, timeout=DELIVERING_TTL_S)
+def held(redis: Redis, key: str, expires_s: float = DELIVERING_TTL_S) -> Iterator[bool]:
+    """Hold a lock, if nobody else does; yields whether it is held. A holder that dies loses it after `expires_s`."""
+    lock = redis.lock(key, timeout=expires_s)
     if not lock.acquire(blocking=False):
         yield False
         return

@@ -9,10 +9,19 @@ from fbtasks.settings import GpuSettings, LogicSettings
 from fbtasks.sim import DEMO_MODEL
 from fbtasks.sim.nights import night
 from fbtasks.sim.scenario import find_scenario, shipped
-from training.evaluate import Detector, empty_pictures, empty_stall_pictures, false_boxes, figures_of, story_pictures
-from training.labels import NAMES
+from training.evaluate import (
+    Detector,
+    empty_pictures,
+    empty_stall_pictures,
+    false_boxes,
+    figures_of,
+    story_results,
+)
+from training.labels import NAMES, PERSON
 
 MAX_BYTES = 6_000_000
+NIGHTS = 64
+"""Fewer hold too few visits: the pictures of one are alike, and two in which a horse hides the groom weigh much."""
 
 
 @pytest.fixture(scope="module")
@@ -32,12 +41,17 @@ def test_it_looks_like_an_export_of_ultralytics(width: int, height: int) -> None
     assert DEMO_MODEL.stat().st_size < MAX_BYTES
 
 
+@pytest.mark.timeout(400)
 def test_it_finds_who_is_there(detector: Detector) -> None:
     stories = [find_scenario(name) for name in shipped()]
-    stories += [night("eventful", seed).scenario for seed in range(16)]
-    pictures = [picture for story in stories for picture in story_pictures(story, 30)]
-    figures = figures_of(list(detector.results(pictures)))
-    assert min(figures.wanted.values()) >= 70
+    stories += [night("eventful", seed).scenario for seed in range(NIGHTS)]
+    found, clear = story_results(detector, stories, 20)
+    figures = figures_of(clear)
+    assert min(figures.wanted.values()) >= 200
+    assert min(figures.ap50.values()) >= 0.95, figures.ap50
+
+    figures = figures_of(found)
+    assert figures.ap50.pop(PERSON) >= 0.93, "persons of whom a quarter is seen, behind a horse as a rule"
     assert min(figures.ap50.values()) >= 0.95, figures.ap50
 
 

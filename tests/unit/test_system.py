@@ -70,10 +70,14 @@ def test_what_cannot_be_seen_neither_raises_nor_clears() -> None:
     assert len(looks(troubles, ["ok", "ok"], begin=NOW + 180)) == 1
 
 
-def test_what_comes_behind_another_fault_is_not_judged_until_that_is_over() -> None:
+@pytest.mark.parametrize("before", ["critical", "ok"])
+def test_what_comes_behind_another_fault_is_not_judged_until_that_is_over(before: Level) -> None:
+    """And then has its time to get going again, even where it was seen to stand first."""
     troubles = Troubles()
+    troubles.step([gpu(before, NOW - 1)], INSIDE, now=NOW - 1, patience_s=PATIENCE_S)
     down: list[tuple[Level, Level]] = [("critical", "unknown")] * 4
-    back: list[tuple[Level, Level]] = [("ok", "critical"), ("ok", "critical"), ("ok", "ok")]
+    starting: list[tuple[Level, Level]] = [("ok", "critical")] * 4
+    back: list[tuple[Level, Level]] = [*starting, ("ok", "ok")]
     alerts = []
     for number, (frames, worker) in enumerate(down + back):
         found = [Finding(frames, "frames redis", "away"), gpu(worker, NOW - 60)]
