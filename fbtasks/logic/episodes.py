@@ -111,15 +111,15 @@ class Episodes:
             episode.note(seen[episode.holder])
         else:
             episode.holder = None
-            self._hand_on(book, episode, seen)
+            self._hand_on(book, rule, episode, seen)
 
-    def _hand_on(self, book: Book, orphan: Episode, mine: dict[int, Judged]) -> None:
-        heir = self._heir(book, orphan, mine)
+    def _hand_on(self, book: Book, rule: Rule, orphan: Episode, mine: dict[int, Judged]) -> None:
+        heir = self._heir(book, rule, orphan, mine)
         if heir is not None:
             orphan.holder, orphan.unseen_s = heir.track.id, 0.0
             orphan.note(heir)
 
-    def _heir(self, book: Book, orphan: Episode, mine: dict[int, Judged]) -> Judged | None:
+    def _heir(self, book: Book, rule: Rule, orphan: Episode, mine: dict[int, Judged]) -> Judged | None:
         """The track nearest to where the lost animal was that may be it, or the oldest one.
 
         A pending episode of its own gives way to the orphan.
@@ -132,8 +132,7 @@ class Episodes:
             if other is None:
                 return view
             if other.severity is None and _weight(orphan) > _weight(other):
-                orphan.held_s += other.held_s
-                orphan.bridged_s += other.bridged_s
+                _take_in(rule, orphan, other, view)
                 book.episodes.remove(other)
                 return view
         return None
@@ -290,6 +289,17 @@ def _hold(rule: Rule, episode: Episode, one: Any, watched: float, now: float) ->
     episode.held_s += seconds
     episode.bridged_s += seconds - watched
     episode.over_s = 0.0
+
+
+def _take_in(rule: Rule, lost: Episode, other: Episode, one: Judged) -> None:
+    """The other is the lost one, timed anew: its time counts, and a short gap between them, but none of it twice."""
+    gap_s = other.started_at - lost.held_at if lost.held_at is not None else 0.0
+    if 0.0 < gap_s <= rule.bridge_s and _is_same(rule, lost, one):
+        lost.held_s += gap_s
+        lost.bridged_s += gap_s
+    lost.held_s += other.held_s
+    lost.bridged_s += other.bridged_s
+    lost.held_at, lost.held_place = other.held_at, other.held_place
 
 
 def _is_same(rule: Rule, episode: Episode, one: Any) -> bool:

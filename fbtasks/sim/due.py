@@ -155,11 +155,7 @@ def _dues(
 
 def _lying(story: Story, settings: RuleSettings) -> list[Due]:
     """Each horse for itself; a short rise does not end it, and time that nobody saw counts when it was short."""
-    bridge_s = settings.get("bridge_s", 0.0)
-    # The time until a posture is known again comes to that without a picture; what was forgotten cannot be bridged.
-    bridged = [gap for gap in story.unseen if lasted([gap]) <= bridge_s and not within_any(story.losses, *gap)]
-    doubtful = [gap for gap in bridged if lasted([gap]) > bridge_s - SLACK_S]
-    unseen = [gap for gap in story.unseen if gap not in bridged]
+    unseen, doubtful = _unknown(story, settings)
     found = []
     for horse in sorted({event.who for event in story.of("lying")}):
         spans = [(event.start, event.end) for event in story.of("lying") if event.who == horse]
@@ -172,6 +168,15 @@ def _lying(story: Story, settings: RuleSettings) -> list[Due]:
             later.append(_dues("lying", settings, together, seen, story, who=horse, doubtful=doubtful))
             found += first + [replace(due, sure=False) for dues in later for due in dues]
     return found
+
+
+def _unknown(story: Story, settings: RuleSettings) -> tuple[Spans, Spans]:
+    """When time does not count, and when it may count or not: gaps up to `bridge_s` are known when they are over."""
+    bridge_s = settings.get("bridge_s", 0.0)
+    # The time until a posture is known again comes to that without a picture; what was forgotten cannot be bridged.
+    bridged = [gap for gap in story.unseen if lasted([gap]) <= bridge_s and not within_any(story.losses, *gap)]
+    doubtful = [gap for gap in bridged if lasted([gap]) > bridge_s - SLACK_S]
+    return [gap for gap in story.unseen if gap not in bridged], doubtful
 
 
 def _perhaps_one(times: Spans, gap_s: float, unseen: Spans) -> list[Spans]:
@@ -235,7 +240,8 @@ def _absent(story: Story, settings: RuleSettings) -> list[Due]:
     spans = [
         span for span in spans if span[0] > 0 and (not settings["active"] or story.within(settings["active"], span[1]))
     ]
-    dues = _dues("absent", settings, spans, without(spans, story.unseen), story)
+    unseen, doubtful = _unknown(story, settings)
+    dues = _dues("absent", settings, spans, without(spans, unseen), story, doubtful=doubtful)
     # A state that is lost meanwhile does not know that a horse was ever there.
     return [replace(due, sure=due.sure and not within_any(story.losses, due.start, due.due)) for due in dues]
 

@@ -229,6 +229,19 @@ def test_a_horse_that_seems_to_stand_for_no_longer_than_it_takes_to_rise_and_lie
     assert stall.alerts[0].evidence["bridged_s"] == (stood_s if counts else 0)
 
 
+def test_no_time_counts_twice_when_a_horse_is_found_anew_before_it_is_given_up() -> None:
+    stall = Stall((Lying(info_after_s=60, warning_after_s=False, critical_after_s=False),))
+    stall.watch(21, {1: "lying"})
+    for lost in range(1, 4):
+        stall.hidden[lost] = stall.now
+        stall.watch(2, {lost: "unknown"})
+        stall.watch(5, {lost: "unknown", lost + 1: "lying"})
+        assert stall.watch(3, {lost + 1: "lying"}) == []
+    assert stall.watch(9, {4: "lying"}) == []
+    assert stall.watch(1, {4: "lying"}) == ["raised info"]
+    assert stall.alerts[0].evidence["bridged_s"] == 9
+
+
 def test_a_rule_may_bridge_nothing() -> None:
     stall = Stall((LYING.model_copy(update={"bridge_s": 0.0}),))
     stall.watch(6, {1: "lying"})
