@@ -19,7 +19,7 @@ from fbtasks.lifecycle import on_stop
 from fbtasks.logic.refusal import refuse_wrong_settings
 from fbtasks.logic.sinks.making import sinks_of
 from fbtasks.logic.store import open_store
-from fbtasks.settings import ENV_PREFIX, Settings
+from fbtasks.settings import CONFIG_VARIABLE, ENV_PREFIX, Settings
 from fbtasks.supervisor import Child, ChildRefused, Supervisor
 
 STOP_ORDER = ("watch", "beat", "produce", "infer", "worker", "flower", "frames", "state")
@@ -106,8 +106,10 @@ def _run(settings: Settings, stop: Event, *before: Child) -> None:
         supervisor.start(stop)
         click.echo(f"Flower: http://{settings.flower.address}:{flower_port}", err=True)
         if servers:
-            urls = " ".join(f"{name}={env[name]}" for name in (REDIS_URL, FRAMES_REDIS_URL))
-            click.echo(f"Redis, should another command not find it: export {urls}", err=True)
+            where = " ".join(
+                f"{name}={env[name]}" for name in (CONFIG_VARIABLE, REDIS_URL, FRAMES_REDIS_URL) if name in env
+            )
+            click.echo(f"Should another command not find all this: export {where}", err=True)
         systemd.notify(systemd.READY, systemd.status("all parts are started"))
         supervisor.watch(stop)
     finally:

@@ -36,6 +36,11 @@ def test_demo_tells_its_story_and_ctrl_c_leaves_nothing(tmp_path: Path, processe
 
     wait_until(lambda: demo.exit_code is not None or not _missing(demo), SLOW_MACHINE_S, "the whole story")
     assert not _missing(demo), demo.tail()
+    where = re.search(r"export (FBTASKS_CONFIG)=(\S+)", demo.output())
+    assert where, "another command cannot find the demonstration"
+    listing = processes.start("fbtasks", "alerts", "list", env={where[1]: where[2]})
+    assert listing.wait(60) == 0, listing.tail()
+    assert re.search(r"box-1 +lying ", listing.output()), listing.tail()
     told = [line for line in demo.output().splitlines() if LINE.match(line)]
 
     assert demo.interrupt(30) == 0, demo.tail()
