@@ -292,13 +292,17 @@ def _hold(rule: Rule, episode: Episode, one: Any, watched: float, now: float) ->
 
 
 def _take_in(rule: Rule, lost: Episode, other: Episode, one: Judged) -> None:
-    """The other is the lost one, timed anew: its time counts, and a short gap between them, but none of it twice."""
+    """The other is the lost one, timed anew: its time counts, and a short gap between them, but none of it twice.
+
+    Nor does what the other had added up before this one was lost: it may itself have been left behind by another.
+    """
     gap_s = other.started_at - lost.held_at if lost.held_at is not None else 0.0
     if 0.0 < gap_s <= rule.bridge_s and _is_same(rule, lost, one):
         lost.held_s += gap_s
         lost.bridged_s += gap_s
-    lost.held_s += other.held_s
-    lost.bridged_s += other.bridged_s
+    gained_s = min(other.held_s, max(0.0, other.seen_at - lost.seen_at))
+    lost.held_s += gained_s
+    lost.bridged_s += min(other.bridged_s, gained_s)
     lost.held_at, lost.held_place = other.held_at, other.held_place
 
 

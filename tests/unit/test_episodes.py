@@ -242,6 +242,17 @@ def test_no_time_counts_twice_when_a_horse_is_found_anew_before_it_is_given_up()
     assert stall.alerts[0].evidence["bridged_s"] == 9
 
 
+def test_time_that_a_false_animal_left_behind_is_not_added_to_that_of_another() -> None:
+    stall = Stall((Lying(info_after_s=60, warning_after_s=False, critical_after_s=False),))
+    stall.watch(1, {1: "standing", 9: "standing"})
+    stall.watch(20, {1: "standing", 9: "lying"})
+    stall.watch(31, {1: "lying"})
+    stall.hidden[1] = stall.now
+    stall.watch(5, {1: "unknown", 2: "lying"})
+    assert stall.watch(24, {2: "lying"}) == []
+    assert stall.watch(1, {2: "lying"}) == ["raised info"]
+
+
 def test_a_rule_may_bridge_nothing() -> None:
     stall = Stall((LYING.model_copy(update={"bridge_s": 0.0}),))
     stall.watch(6, {1: "lying"})
