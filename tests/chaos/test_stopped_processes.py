@@ -27,7 +27,9 @@ SHIPPED = os.environ.get("CHAOS_HEALTH") == "shipped"
 WITHIN_S = 30.0 if SHIPPED else 90.0
 """With the settings below it takes about ten seconds on an idle machine."""
 SETTLED_S = 90.0
-HEALTH = "[health]\nstart_grace_s = 30\n" + ("" if SHIPPED else "interval_s = 1\nstale_after_s = 4\n")
+GRACE_S = 30
+"""A process that hangs sooner after the start is told of when this is over."""
+HEALTH = f"[health]\nstart_grace_s = {GRACE_S}\n" + ("" if SHIPPED else "interval_s = 1\nstale_after_s = 4\n")
 Pids = Callable[[], list[int]]
 
 
@@ -48,6 +50,8 @@ def test_a_process_that_hangs_is_told_of_and_so_is_its_return(
     processes = stable.start_all()
     watch = stable.start("watch")
     wait_until(lambda: stable.run("fbtasks", "check").exit_code == 0, SETTLED_S, "everything to be well")
+    running_since = monotonic()
+    wait_until(lambda: monotonic() - running_since > GRACE_S, 2 * GRACE_S, "the grace of the start to be over")
     wait_until(lambda: is_over(backend), SETTLED_S, "the end of what a slow start has brought about")
     worker = processes["worker"]
     stops: dict[str, tuple[str, Pids]] = {
