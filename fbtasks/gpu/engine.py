@@ -80,7 +80,7 @@ def open_engine(
     rungs: dict[Provider, Callable[[], Engine]] = {
         "tensorrt": lambda: onnx_engine.open_tensorrt(model, max_batch, half, cache_dir),
         "cuda": lambda: onnx_engine.open_cuda(model, max_batch, half),
-        "openvino": lambda: openvino_engine.open_openvino(model, half, threads),
+        "openvino": lambda: openvino_engine.open_openvino(model, max_batch, half, threads),
         "cpu": lambda: onnx_engine.open_cpu(model, max_batch, threads),
     }
     return _first_that_runs(rungs) if provider == "auto" else rungs[provider]()

@@ -155,7 +155,7 @@ class Episodes:
         if episode.holder is None:
             return self._miss(book, rule, episode, watched, now) if isinstance(rule, TrackRule) else []
         one = seen[episode.holder]
-        holds = rule.judge(one, raised=episode.severity is not None)
+        holds = rule.judge_pending(one) if episode.severity is None else rule.judge(one, raised=True)
         if holds:
             _hold(rule, episode, one, watched, now)
             hidden = self._hidden_twin(book, episode, seen, now)

@@ -106,12 +106,13 @@ def test_prepared_equals_unprepared_for_real_models(shared_data: Path, tmp_path:
     assert_equal(engine.run(frames), reference(source, frames, 300))
 
 
-def test_a_picture_gives_the_same_in_any_batch(opened: Open) -> None:
-    engine = opened("cpu")
+@pytest.mark.parametrize("provider", ["cpu", "openvino"])
+def test_a_picture_gives_the_same_in_any_batch(opened: Open, provider: str) -> None:
+    engine = opened(provider, threads=2)
     engine.warm_up()
-    frames = noise(MAX_BATCH)
+    frames = noise(engine.max_batch)
     together = engine.run(frames)
-    for index in range(MAX_BATCH):
+    for index in range(len(frames)):
         alone = engine.run(frames[index : index + 1])
         np.testing.assert_allclose(alone.confidence[0], together.confidence[index], atol=1e-6)
         np.testing.assert_allclose(alone.xyxy[0], together.xyxy[index], atol=1e-3)
@@ -133,7 +134,8 @@ def test_candidates_have_the_agreed_types(opened: Open, provider: str) -> None:
     batch = engine.max_batch
     found = engine.run(noise(batch))
     assert engine.provider == provider
-    assert (batch, engine.model.candidates) == ({"cpu": MAX_BATCH, "openvino": 1}[provider], 6)
+    assert (1 <= batch <= MAX_BATCH) if provider == "openvino" else batch == MAX_BATCH
+    assert engine.model.candidates == 6
     assert [(array.dtype.name, array.shape) for array in (found.xyxy, found.confidence, found.class_id)] == [
         ("float32", (batch, 6, 4)),
         ("float32", (batch, 6)),

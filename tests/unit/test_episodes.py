@@ -278,11 +278,13 @@ def test_a_galloping_horse_that_turns_is_told_of_as_if_it_did_not() -> None:
     assert galloping(1.2, 1.2, 1.2, 1.2, 1.2) == [2.0]
     assert galloping(1.2, 0.7, 0.4, 1.2, 1.2) == [2.0]
     assert galloping(1.2, None, None, 1.2, 1.2) == [2.0]
+    assert galloping(1.2, 0.9, 0.4, 0.9, 1.2) == [2.0]
 
 
 def test_a_horse_that_is_fast_for_moments_only_is_not_told_of() -> None:
     assert galloping(*[1.2, 0.7, 0.7, 0.7] * 20) == []
     assert galloping(*[1.2, 1.2, *[0.7] * 10] * 20) == []
+    assert galloping(*[0.9] * 20) == []
 
 
 def test_the_unrest_that_brought_agitation_about_counts() -> None:

@@ -130,6 +130,9 @@ def test_too_fast_judges_with_hysteresis() -> None:
     assert too_fast.judge(speed(0.8), raised=False) is False
     assert too_fast.judge(speed(0.8), raised=True) is True
     assert too_fast.judge(speed(0.5), raised=True) is False
+    assert too_fast.judge_pending(speed(0.9)) is True
+    assert too_fast.judge_pending(speed(0.8)) is False
+    assert too_fast.judge_pending(speed(None)) is None
     assert too_fast.judge(speed(None), raised=True) is None
 
 

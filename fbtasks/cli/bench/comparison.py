@@ -30,10 +30,11 @@ class Comparison:
         alone: the engine's frames per second in each of its turns.
         turns: the pipeline's to results, in the same order.
         to_alerts: the pipeline's with the logic, to alerts; none where no logic runs.
-        added_ms: from capture to result without the run of the frame's own batch: p50, p95, p99 in milliseconds.
-        engine_free_ms: the part of that way in which the engine did not run at all, neither this frame's batch nor one
-            that the frame waited for: what the pipeline adds to an engine that is busy for most of the time.
-        stage_ms: `added_ms` from point to point.
+        added_ms: from capture to result without the engine's own time, the runs of the frame's batch and of those that
+            it waited for: p50, p95, p99 in milliseconds.
+        waited_ms: the same with the wait for the runs before: without the run of the frame's own batch only. Whoever
+            comes while an engine is busy waits for it, whatever the pipeline does.
+        stage_ms: `waited_ms` from point to point.
         alerts_added_ms: as `added_ms`, to the commit that holds the frame's alerts.
         lost: frames of these measurements that were given up.
     """
@@ -42,7 +43,7 @@ class Comparison:
     turns: Sequence[Turn]
     to_alerts: Sequence[Turn]
     added_ms: dict[str, float]
-    engine_free_ms: dict[str, float]
+    waited_ms: dict[str, float]
     stage_ms: dict[str, dict[str, float]]
     alerts_added_ms: dict[str, float]
     lost: int
@@ -110,16 +111,16 @@ def compare(
             turns[answer].append(worker.saturate(seconds, answer))
             progress(1)
     added: dict[Answer, dict[str, float]] = {"results": {}, "alerts": {}}
+    waited: dict[Answer, dict[str, float]] = {"results": {}, "alerts": {}}
     stages: dict[Answer, dict[str, dict[str, float]]] = {"results": {}, "alerts": {}}
-    free: dict[Answer, dict[str, float]] = {"results": {}, "alerts": {}}
     lost = 0
     for answer in worker.answers:
         first_run = len(engine.runs)
         load = LOAD * median(turn.fps for turn in turns[answer])
         sent, samples = worker.pace(load, LATENCY_TURNS * seconds, answer)
         runs = engine.runs[first_run:]
-        added[answer], stages[answer] = latency(samples, runs)
-        free[answer] = percentiles([engine_free_s(sample, runs) for sample in samples])
+        added[answer] = percentiles([added_s(sample, runs) for sample in samples])
+        waited[answer], stages[answer] = latency(samples, runs)
         lost += sent - len(samples)
         progress(LATENCY_TURNS)
     return Comparison(
@@ -127,7 +128,7 @@ def compare(
         turns=turns["results"],
         to_alerts=turns["alerts"],
         added_ms=added["results"],
-        engine_free_ms=free["results"],
+        waited_ms=waited["results"],
         stage_ms=stages["results"],
         alerts_added_ms=added["alerts"],
         lost=lost,
@@ -135,7 +136,7 @@ def compare(
 
 
 def latency(samples: Sequence[Sample], runs: Sequence[Run]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """What the pipeline added to the engine's own time, in all and by stage; percentiles in milliseconds.
+    """A frame's way without the run of its own batch, in all and by stage; percentiles in milliseconds.
 
     Args:
         samples: of frames whose batches are among `runs`.
@@ -147,11 +148,11 @@ def latency(samples: Sequence[Sample], runs: Sequence[Run]) -> tuple[dict[str, f
         "take to run": [run.ended_at - run.run_s - sample.taken_at for sample, run in pairs],
         "run to result": [sample.arrived_at - run.ended_at for sample, run in pairs],
     }
-    added = percentiles([sample.arrived_at - sample.captured_at - run.run_s for sample, run in pairs])
-    return added, {stage: percentiles(times) for stage, times in stages.items()}
+    waited = percentiles([sample.arrived_at - sample.captured_at - run.run_s for sample, run in pairs])
+    return waited, {stage: percentiles(times) for stage, times in stages.items()}
 
 
-def engine_free_s(sample: Sample, runs: Sequence[Run]) -> float:
+def added_s(sample: Sample, runs: Sequence[Run]) -> float:
     """Seconds of a frame's way, from capture to result, in which the engine did not run; what runs after it counts.
 
     Args:

@@ -72,7 +72,7 @@ def figures(found: Comparison) -> Facts:
         "ratio": round(found.ratio, 4),
         "mean_batch": round(found.batch, 2),
         "added_latency_ms": found.added_ms,
-        "engine_free_latency_ms": found.engine_free_ms,
+        "latency_without_own_run_ms": found.waited_ms,
         "stage_ms": found.stage_ms,
         "frames_lost": found.lost,
         "cpu_ms_per_frame": _cpu(found),
@@ -97,7 +97,7 @@ def _to_alerts(found: Comparison) -> Facts | None:
 
 def comparison_text(told: Facts) -> str:
     """What `comparison` made, in a few lines."""
-    added, free, cpu = told["added_latency_ms"], told["engine_free_latency_ms"], told["cpu_ms_per_frame"]
+    added, waited, cpu = told["added_latency_ms"], told["latency_without_own_run_ms"], told["cpu_ms_per_frame"]
     stages = ", ".join(f"{stage} {times['p50']:.1f}" for stage, times in told["stage_ms"].items())
     parts = ", ".join(f"{part} {cpu[part]:.2f}" for part in IN_WORKER)
     return "\n".join(
@@ -108,7 +108,7 @@ def comparison_text(told: Facts) -> str:
             f"  pipeline         {told['pipeline_fps']:9.1f} frames/s",
             f"  ratio            {told['ratio']:9.3f}",
             f"  added latency    {added['p50']:9.1f} ms p50, {added['p99']:.1f} ms p99, at 60 % load",
-            f"    engine free    {free['p50']:9.1f} ms p50, {free['p99']:.1f} ms p99 of that while no run was on",
+            f"    and the wait   {waited['p50']:9.1f} ms p50, {waited['p99']:.1f} ms p99, for the runs before",
             f"                             p50 of each stage: {stages}; {told['frames_lost']} frames lost",
             f"  CPU per frame    {cpu['worker']:9.2f} ms outside the engine: {parts}; Redis servers {cpu['redis']:.2f}",
             *_to_alerts_text(told["to_alerts"]),

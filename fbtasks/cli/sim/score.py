@@ -21,7 +21,7 @@ from fbtasks.settings import Settings, load_settings
 from fbtasks.sim import DEMO_MODEL
 from fbtasks.sim.nights import Habits, Night, night
 from fbtasks.sim.scenario import find_scenario
-from fbtasks.sim.score import RuleScore
+from fbtasks.sim.score import RuleScore, Told
 from fbtasks.sim.timeline import Timeline
 
 _MODEL = click.Path(path_type=Path, dir_okay=False, exists=True)
@@ -174,7 +174,7 @@ def _player(settings: Settings) -> Callable[[Task], Outcome]:
 
 def differences(rate: float, firsts: Sequence[Outcome], others: Sequence[Outcome]) -> dict[str, Any]:
     """How what is told at a rate differs from what the first rate tells of the same nights."""
-    apart_s: list[float] = []
+    apart: list[tuple[str, Told, float]] = []
     only = []
     for first, other in zip(firsts, others, strict=True):
         left = list(other.told)
@@ -185,18 +185,21 @@ def differences(rate: float, firsts: Sequence[Outcome], others: Sequence[Outcome
                 only.append((first.name, one))
             else:
                 left.remove(nearest)
-                apart_s.append(abs(nearest.at - one.at))
+                apart.append((first.name, one, nearest.at - one.at))
         only += [(first.name, two) for two in left]
+    apart_s = [abs(seconds) for _, _, seconds in apart]
+    far = [one for one in apart if abs(one[2]) > 1 / rate + 1e-6]
     return {
         "fps": rate,
-        "same": len(apart_s),
+        "same": len(apart),
         "different": [{"night": name, **asdict(one)} for name, one in only],
-        "within_one_picture": sum(seconds <= 1 / rate + 1e-6 for seconds in apart_s),
+        "within_one_picture": len(apart) - len(far),
         "apart_s": {
             "p50": _quantile(apart_s, 0.5),
             "p95": _quantile(apart_s, 0.95),
             "most": max(apart_s, default=None),
         },
+        "farther_apart": [{"night": name, **asdict(one), "later_s": seconds} for name, one, seconds in far],
     }
 
 
@@ -272,6 +275,10 @@ def _rates(rates: Sequence[dict[str, Any]]) -> list[str]:
         for other in one["different"]:
             where = f"{other['night']} at {other['at']:.0f} s"
             lines.append(f"at {one['fps']:g} fps told or not: {where}, {other['rule']} ({other['severity']})")
+        for other in one["farther_apart"]:
+            where = f"{other['night']} at {other['at']:.0f} s"
+            later = f"{other['later_s']:+.2f} s"
+            lines.append(f"at {one['fps']:g} fps {later}: {where}, {other['rule']} ({other['severity']})")
     return lines
 
 

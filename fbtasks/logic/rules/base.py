@@ -88,6 +88,10 @@ class Rule(BaseModel):
     def judge(self, seen: Any, *, raised: bool) -> bool | None:
         """Whether the condition holds; None when nobody can tell. `raised`: an alert of this rule is open."""
 
+    def judge_pending(self, seen: Any) -> bool | None:
+        """The same once it has been seen to hold, while no alert is open yet."""
+        return self.judge(seen, raised=False)
+
     @abstractmethod
     def evidence(self, seen: Any) -> Evidence:
         """The figures behind the judgement, with their unit in the name."""

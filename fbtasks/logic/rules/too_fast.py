@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from fbtasks.logic.rules.base import Evidence, Single, TrackRule, duration
 from fbtasks.logic.scene import Judged
 
+STILL_TOO_FAST = 0.85
+"""Times the limit: what has reached it is not believed to be slower at once. A fast walk is at 0.75 of the default."""
+
 
 class TooFast(Single, TrackRule):
     """How fast a horse may move, in body lengths: pixels per second depend on the camera, body lengths do not.
@@ -46,6 +49,10 @@ class TooFast(Single, TrackRule):
         if speed is None:
             return None
         return speed >= (self.calm_body_lengths_per_s if raised else self.body_lengths_per_s)
+
+    def judge_pending(self, seen: Judged) -> bool | None:
+        speed = seen.reading.speed_bl_s
+        return None if speed is None else speed >= STILL_TOO_FAST * self.body_lengths_per_s
 
     def evidence(self, seen: Judged) -> Evidence:
         return {"speed_bl_s": seen.reading.speed_bl_s, "speed_px_s": seen.reading.speed_px_s}
