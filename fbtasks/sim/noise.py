@@ -27,6 +27,9 @@ LIGHT = {"day": 1.0, "dusk": 0.96, "infrared": 0.9}
 """Quality of what is seen in it, as a share."""
 LEAST_VISIBLE = 0.12
 """With less of it visible nothing is found."""
+UNDECIDED_S = 1.0
+"""A horse that lies down or rises is called lying or standing for so long: the answer follows the pose, picture by
+picture, and the pose changes slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,7 @@ class NoisyDetector:
         if not conditions.covered:
             for truth in truths:
                 seen += self._seen(truth, conditions, t, chance)
-            seen += self._merged(truths, chance)
+            seen += self._merged(truths, t, chance)
         seen += self._false(t)
         return self._as_boxes(seen)
 
@@ -110,7 +113,7 @@ class NoisyDetector:
             return []
         spread = self._flaws.spread * (1 + 5 * (1 - quality))
         confidence = float(np.clip(chance.normal(self._flaws.confidence * quality, spread), 0.0, 0.99))
-        class_id = self._class_of(truth, quality, chance)
+        class_id = self._class_of(truth, quality, t, chance)
         jitter = self._flaws.jitter * (1 + 2 * (1 - quality))
         # Those that suppression removes: they lie close to the first and are less sure.
         weaker = confidence * chance.uniform(0.3, 0.9, self._flaws.doubles)
@@ -120,15 +123,19 @@ class NoisyDetector:
             if each >= 0.1
         ]
 
-    def _class_of(self, truth: Truth, quality: float, chance: np.random.Generator) -> int:
+    def _class_of(self, truth: Truth, quality: float, t: float, chance: np.random.Generator) -> int:
         if truth.kind == "person":
             return 0
         mistaken = chance.random() < self._flaws.wrong_class * (1 + 10 * (1 - quality))
         if self._classes == "coco":
             return int(chance.choice([16, 19])) if mistaken else 17
         if truth.posture == "between":
-            return 1 + int(chance.random() < 0.5)
+            return 1 + int(self._undecided(truth.id, int(t // UNDECIDED_S)))
         return 1 + int((truth.posture == "lying") != mistaken)
+
+    def _undecided(self, who: str, block: int) -> bool:
+        """Whether a horse between the two is called lying."""
+        return bool(np.random.default_rng([self._seed, crc32(who.encode()), 1, block]).random() < 0.5)
 
     def _jittered(
         self, xyxy: tuple[float, float, float, float], jitter: float, chance: np.random.Generator
@@ -175,7 +182,7 @@ class NoisyDetector:
             found.append((start, start + float(chance.uniform(0.2, self._flaws.run_s)), seen))
         return found
 
-    def _merged(self, truths: list[Truth], chance: np.random.Generator) -> list[_Seen]:
+    def _merged(self, truths: list[Truth], t: float, chance: np.random.Generator) -> list[_Seen]:
         horses = [truth for truth in truths if truth.kind == "horse"]
         found = []
         for index, one in enumerate(horses):
@@ -184,7 +191,7 @@ class NoisyDetector:
                     both = np.array([one.xyxy, other.xyxy])
                     left, top = both[:, :2].min(axis=0).tolist()
                     right, bottom = both[:, 2:].max(axis=0).tolist()
-                    class_id = self._class_of(other, 1.0, chance)
+                    class_id = self._class_of(other, 1.0, t, chance)
                     found.append(_Seen((left, top, right, bottom), float(chance.uniform(0.1, 0.4)), class_id))
         return found
 
