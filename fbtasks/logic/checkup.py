@@ -120,6 +120,8 @@ def _copies(settings: Settings, now: float) -> list[Finding]:
 
 def _store(store: Store, now: float) -> tuple[Finding, int, float | None]:
     try:
+        if store.is_new():
+            return Finding("unknown", "store", "holds nothing yet; the logic makes its tables when it starts"), 0, None
         backlog = store.backlog(now)
     except StoreUnavailable as error:
         return Finding("critical", "store", str(error)), 0, None

@@ -85,6 +85,7 @@ def test_nagios_gets_one_line_with_figures(processes: Processes, valkey_factory:
     down = ended(processes, "--nagios", **env)
     assert down.exit_code == 2
     assert re.match(r"FBTASKS CRITICAL - .*logic: never seen.* \| 'frames'=0;;;0 'results'=0", down.output())
+    assert "store: holds nothing yet" in down.output()
 
     alive(valkey, "beat", "logic")
     make_store(tmp_path)

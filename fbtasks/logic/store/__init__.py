@@ -11,7 +11,7 @@ exactly and on no type for dates.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect
 
 from fbtasks.alert import Alert
 from fbtasks.camera_history import CameraChange
@@ -75,6 +75,10 @@ class Store:
         from fbtasks.logic.store.upgrade import upgrade  # noqa: PLC0415
 
         upgrade(self._engine)
+
+    def is_new(self) -> bool:
+        """Whether nobody has made its tables yet."""
+        return read(self._engine, lambda connection: not inspect(connection).has_table("deliveries"))
 
     def record(self, alerts: Sequence[Alert], routes: Sequence[Route], now: float, per_minute: int = 0) -> int:
         """Store the alerts that are new, each with a delivery for every route it takes; return how many were new.
