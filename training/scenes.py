@@ -32,8 +32,8 @@ _PER_PLACE = 8
 """Pictures of one place in one light: drawing what stands still costs far more than what moves."""
 _PER_STALL = 4
 _KINDS: dict[PlaceKind, float] = {"box": 0.5, "aisle": 0.2, "paddock": 0.3}
-_CAMERAS = {(960, 540): 0.5, (640, 360): 0.2, (1280, 720): 0.1, (640, 480): 0.08, (800, 600): 0.07, (480, 480): 0.05}
-_LIGHTS: dict[Light, float] = {"day": 0.45, "dusk": 0.2, "infrared": 0.35}
+_CAMERAS = {(960, 540): 0.35, (640, 360): 0.35, (1280, 720): 0.1, (640, 480): 0.08, (800, 600): 0.07, (480, 480): 0.05}
+_LIGHTS: dict[Light, float] = {"day": 0.35, "dusk": 0.15, "infrared": 0.5}
 _EMPTY = 0.18
 """Share of pictures with nobody in them."""
 _CLUTTER = {1: 0.3, 3: 0.4, 6: 0.3}
@@ -41,7 +41,10 @@ _CLUTTER = {1: 0.3, 3: 0.4, 6: 0.3}
 _AT_BORDER = 0.25
 """Share of horses and persons who may be anywhere, also half outside of the place."""
 _HORSES = {0: 0.08, 1: 0.58, 2: 0.25, 3: 0.09}
-_PERSONS = {0: 0.6, 1: 0.3, 2: 0.1}
+_PERSONS = {0: 0.5, 1: 0.38, 2: 0.12}
+_BESIDE = 0.6
+"""Share of persons who are with a horse; half of these stand before or behind it, as the camera sees them."""
+_DIRTY = 0.2
 _POSES = {
     "stands": 0.2,
     "grazes": 0.12,
@@ -149,7 +152,7 @@ def _suffering(usual: Conditions, draw: np.random.Generator) -> Conditions:
     return replace(
         usual,
         shake=float(draw.uniform(0.001, 0.01)) if chance[0] < 0.12 else 0.0,
-        dirt=float(draw.uniform(0.1, 0.7)) if chance[1] < 0.12 else 0.0,
+        dirt=float(draw.uniform(0.1, 0.7)) if chance[1] < _DIRTY else 0.0,
         door=float(draw.uniform(0.05, 0.6)) if chance[2] < 0.12 else 0.0,
         covered=bool(chance[3] < 0.005),
     )
@@ -212,9 +215,8 @@ def _lying(pose: HorsePose, does: str, draw: np.random.Generator) -> HorsePose:
 
 def _person(name: str, where: Place, others: list[Placed], draw: np.random.Generator) -> Placed:
     x, y = _spot(where, 0.3, draw)
-    if others and draw.random() < 0.5:
-        angle, away = draw.uniform(0, 2 * pi), draw.uniform(0.7, 1.2)
-        x, y = others[0].x + float(away * np.cos(angle)), others[0].y + float(away * np.sin(angle))
+    if others and draw.random() < _BESIDE:
+        x, y = _beside(others[draw.integers(len(others))], where, draw)
     if draw.random() < 0.5:
         main, dark = CLOTHES[list(CLOTHES)[draw.integers(len(CLOTHES))]]
     else:
@@ -227,6 +229,14 @@ def _person(name: str, where: Place, others: list[Placed], draw: np.random.Gener
     )
     look = Look(float(draw.uniform(1.5, 1.95)), _shade(main, draw), _shade(dark, draw), int(draw.integers(1 << 31)))
     return Placed(name, look, x, y, float(draw.uniform(0, 2 * pi)), pose)
+
+
+def _beside(other: Placed, where: Place, draw: np.random.Generator) -> tuple[float, float]:
+    away, angle = draw.uniform(0.6, 1.3), draw.uniform(0, 2 * pi)
+    if draw.random() < 0.5:
+        to_camera = np.arctan2(where.mount.y - other.y, where.mount.x - other.x)
+        angle = to_camera + draw.choice([0.0, pi]) + draw.uniform(-0.5, 0.5)
+    return other.x + float(away * np.cos(angle)), other.y + float(away * np.sin(angle))
 
 
 def _any_colour(draw: np.random.Generator) -> Colour:

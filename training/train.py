@@ -27,8 +27,9 @@ from training.export import export
 from training.labels import NAMES
 from training.loss import loss
 from training.network import Network
-from training.picture_set import picture_set
+from training.picture_set import PictureSet, picture_set
 from training.pictures import Labelled
+from training.resume import resumed
 from training.targets import Truths
 
 Shape = tuple[int, int]
@@ -193,7 +194,7 @@ class Learner:
         torch.manual_seed(task.seed)
         self.task = task
         self.rank = rank
-        network = Network(len(NAMES)) if task.start is None else _loaded(task.start)
+        network = Network(len(NAMES)) if task.start is None else _loaded(task.start, _pictures(task))
         self.network = network.to(memory_format=torch.channels_last).train()
         self.average = Average(self.network)
         self.optimizer = torch.optim.AdamW(_groups(self.network), lr=task.rate)
@@ -221,7 +222,7 @@ class Learner:
     def _lesson(self) -> tuple[Sequence[Labelled], list[int]]:
         """The pictures, and the numbers of those that are shown in one round."""
         task = self.task
-        pictures = picture_set(task.out / PICTURES, task.pictures, task.processes)
+        pictures = _pictures(task)
         if task.start is None:
             return pictures, [*range(len(pictures))]
         both = pictures + picture_set(task.out / EMPTY, task.empty, task.processes, empty=True)
@@ -309,7 +310,14 @@ def _learn(rank: int, task: Task, meeting: str) -> None:
     distributed.destroy_process_group()
 
 
-def _loaded(checkpoint: Path) -> Network:
+def _pictures(task: Task) -> PictureSet:
+    return picture_set(task.out / PICTURES, task.pictures, task.processes)
+
+
+def _loaded(checkpoint: Path, pictures: PictureSet) -> Network:
+    """The network of a checkpoint, or of an exported file."""
+    if checkpoint.suffix == ".onnx":
+        return resumed(checkpoint, iter(pictures))
     network = Network(len(NAMES))
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
     network.eval()
@@ -331,25 +339,25 @@ def hard_ones(network: Network, pictures: Sequence[Labelled]) -> tuple[int, ...]
 def train(task: Task) -> tuple[Network, Task]:
     """The averaged network after its steps, and the task as it was done; the network is kept on the way too."""
     task.out.mkdir(parents=True, exist_ok=True)
-    picture_set(task.out / PICTURES, task.pictures, task.processes)
+    pictures = _pictures(task)
     if task.start is not None:
         empty = picture_set(task.out / EMPTY, task.empty, task.processes, empty=True)
-        task = replace(task, hard=hard_ones(_loaded(task.start), empty))
+        task = replace(task, hard=hard_ones(_loaded(task.start, pictures), empty))
         sys.stderr.write(f"{len(task.hard)} of {len(empty)} empty pictures are hard\n")
     with TemporaryDirectory() as folder:
         torch.multiprocessing.spawn(_learn, (task, str(Path(folder) / "meeting")), task.processes)
-    return _loaded(task.out / CHECKPOINT), task
+    return _loaded(task.out / CHECKPOINT, pictures), task
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures, checkpoint and model")
-    parser.add_argument("--start", type=Path, help="checkpoint of an earlier training to go on from")
+    parser.add_argument("--start", type=Path, help="network.pt or model of an earlier training, to go on from")
     parser.add_argument("--empty", type=int, default=6000, help="empty pictures to find hard ones in, with --start")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest rate of learning")
     parser.add_argument("--steps", type=int, default=11_600, help="of training")
-    parser.add_argument("--pictures", type=int, default=10_200, help="in the training set")
+    parser.add_argument("--pictures", type=int, default=15_000, help="in the training set")
     parser.add_argument("--batch", type=int, default=8, help="pictures of each process in one step")
     parser.add_argument("--processes", type=int, default=2, help="with one thread each")
     parser.add_argument("--seed", type=int, default=1)

@@ -29,7 +29,7 @@ class OpenVinoEngine:
     """An engine on OpenVINO; see `fbtasks.gpu.engine.Engine`.
 
     One picture is computed by all threads: its result comes soonest. Several are computed at once, each by a few
-    threads that need not wait for each other: 1.2 times as many pictures a second (YOLO11n on two cores, measured). An
+    threads that need not wait for each other: 1.1 to 1.5 times as many a second (YOLO11n on two cores, measured). An
     open batch dimension gains nothing on a CPU, and compiles anew at every size.
 
     Attributes:

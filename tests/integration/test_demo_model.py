@@ -17,7 +17,7 @@ from training.evaluate import (
     figures_of,
     story_results,
 )
-from training.labels import NAMES, PERSON
+from training.labels import NAMES
 
 MAX_BYTES = 6_000_000
 NIGHTS = 64
@@ -45,13 +45,9 @@ def test_it_looks_like_an_export_of_ultralytics(width: int, height: int) -> None
 def test_it_finds_who_is_there(detector: Detector) -> None:
     stories = [find_scenario(name) for name in shipped()]
     stories += [night("eventful", seed).scenario for seed in range(NIGHTS)]
-    found, clear = story_results(detector, stories, 20)
-    figures = figures_of(clear)
-    assert min(figures.wanted.values()) >= 200
-    assert min(figures.ap50.values()) >= 0.95, figures.ap50
-
+    found, _ = story_results(detector, stories, 20)
     figures = figures_of(found)
-    assert figures.ap50.pop(PERSON) >= 0.93, "persons of whom a quarter is seen, behind a horse as a rule"
+    assert min(figures.wanted.values()) >= 200
     assert min(figures.ap50.values()) >= 0.95, figures.ap50
 
 
