@@ -15,7 +15,7 @@ from fbtasks.producer.diagnosis import Answer, look_up_s, why_not
 from fbtasks.producer.encoder import Encoder
 from fbtasks.producer.liveness import STALL_SHARE, Liveness
 from fbtasks.producer.motion_gate import STILL_FPS, MotionGate
-from fbtasks.producer.pacing import CaptureClock, Pacer
+from fbtasks.producer.pacing import CaptureClock, Pacer, Spacing
 from fbtasks.producer.sight import Sight
 from fbtasks.producer.status import Event, Fresh, Loss, Stall, Status, after
 from fbtasks.producer.stream import VideoStream
@@ -41,6 +41,7 @@ class Camera:
     """Reads one camera. `run` has a thread of its own, in which alone the stream is touched.
 
     Args:
+        spacing: keeps its frames apart from those of other cameras.
         law: says which share of its frames is sent.
         turnstile: passed before each connection.
         offer: takes each encoded frame; must not block.
@@ -55,6 +56,7 @@ class Camera:
         pacer: Pacer,
         encoder: Encoder,
         *,
+        spacing: Spacing,
         law: BackPressure,
         turnstile: Turnstile,
         offer: Callable[[Frame], None],
@@ -70,6 +72,7 @@ class Camera:
         self._look_up_s = look_up_s(self._url)
         self._limits = producer
         self._pacer = pacer
+        self._spacing = spacing
         self._encoder = encoder
         self._fps = camera.fps or producer.fps
         self._least_fps = min(self._fps, camera.min_fps or producer.min_fps)
@@ -193,9 +196,11 @@ class Camera:
             return True
         self._decoder = stream.decoder
         self._found(captured_at)
-        if self._gate is not None and self._wakes(self._gate, stream, captured_at):
+        moved = self._gate is not None and self._wakes(self._gate, stream, captured_at)
+        if moved:
             self._pacer.hurry()
-        if self._pacer.due(captured_at, self._rate()):
+        if self._pacer.due(captured_at, self._rate(), crowded=not moved and self._spacing.is_crowded(captured_at)):
+            self._spacing.note(captured_at)
             self._send(stream, liveness, captured_at)
         return True
 

@@ -25,7 +25,7 @@ from fbtasks.producer.back_pressure import BackPressure, room_for
 from fbtasks.producer.camera import Camera
 from fbtasks.producer.encoder import Encoder
 from fbtasks.producer.messages import Order, ReaderReport, Setup, is_same_stream
-from fbtasks.producer.pacing import Pacer
+from fbtasks.producer.pacing import Pacer, Spacing
 from fbtasks.producer.patience import PatientClock
 from fbtasks.producer.publisher import Publisher
 from fbtasks.producer.status import Status
@@ -66,6 +66,7 @@ class Reader:
             films=setup.evidence.films,
             law=self._law if setup.producer.back_pressure else None,
         )
+        self._spacing = Spacing()
         self._turnstile = Turnstile(setup.producer.opens_per_s)
         self._clock = PatientClock(2 * REPORT_EVERY_S)
         self._changes: queue.SimpleQueue[tuple[str, Status]] = queue.SimpleQueue()
@@ -78,6 +79,8 @@ class Reader:
     def assign(self, cameras: Sequence[CameraSettings]) -> None:
         """Read exactly these from now on; those that are read already, from the same stream, go on undisturbed."""
         wanted = {camera.id: camera for camera in cameras}
+        if cameras:
+            self._spacing.fps = sum(camera.fps or self._setup.producer.fps for camera in cameras)
         with self._lock:
             for camera_id, reading in list(self._readings.items()):
                 if camera_id not in wanted or not is_same_stream(wanted[camera_id], reading.settings):
@@ -167,6 +170,7 @@ class Reader:
             producer,
             pacer,
             encoder,
+            spacing=self._spacing,
             law=self._law,
             turnstile=self._turnstile,
             offer=offer,

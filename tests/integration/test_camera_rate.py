@@ -14,7 +14,7 @@ from fbtasks.producer.back_pressure import BackPressure, room_for
 from fbtasks.producer.camera import Camera
 from fbtasks.producer.capture import prepare
 from fbtasks.producer.encoder import Encoder
-from fbtasks.producer.pacing import Pacer
+from fbtasks.producer.pacing import Pacer, Spacing
 from fbtasks.producer.stream import Picture
 from fbtasks.producer.turnstile import Turnstile
 from fbtasks.settings import CameraSettings, ProducerSettings
@@ -59,6 +59,7 @@ def read(url: str, law: BackPressure, **producer: object) -> Iterator[list[Frame
         limits,
         Pacer(FPS),
         Encoder(320, 256, 85, tight=True),
+        spacing=Spacing(FPS),
         law=law,
         turnstile=Turnstile(100.0),
         offer=frames.append,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fbtasks.producer.pacing import CaptureClock, Pacer, phases
+from fbtasks.producer.pacing import APART, PATIENCE, CaptureClock, Pacer, Spacing
 
 START = 1_700_000_000.0
 RATES = st.floats(0.5, 30)
@@ -65,13 +65,44 @@ def test_a_pause_is_not_made_up_for() -> None:
     assert len(picked([*before, *after], 5)) == pytest.approx(25, abs=2)
 
 
-@given(st.integers(1, 16))
-def test_cameras_of_one_clock_are_spread_over_the_period(count: int) -> None:
-    times = steady(200, 20)
-    sent = [picked(times, 5, phase)[10:] for phase in phases(count)]
-    shifts = sorted((camera[20] - START) % 0.2 for camera in sent)
-    gaps = [later - earlier for earlier, later in zip(shifts, [*shifts[1:], shifts[0] + 0.2], strict=True)]
-    assert min(gaps) == pytest.approx(0.2 / count, abs=0.0101)
+@given(st.floats(5, 60), st.floats(0, 0.99), st.booleans(), SEEDS)
+def test_no_frame_is_lost_to_a_crowd(source: float, phase: float, always: bool, seed: int) -> None:
+    draw, pacer = np.random.default_rng(seed), Pacer(5.0, phase)
+    sent = [pacer.due(at, crowded=always or draw.random() < 0.5) for at in steady(source, 120)]
+    assert sum(sent) == pytest.approx(600, abs=2)
+
+
+@given(st.floats(0, 0.99), SEEDS)
+def test_a_crowded_frame_gives_way_to_one_soon_after(phase: float, seed: int) -> None:
+    pacer = Pacer(5.0, phase)
+    sent = [at for at in shaken(steady(25, 60), 0.002, seed) if pacer.due(at, crowded=True)]
+    lateness = [(5 * (at - START) - phase) % 1 for at in sent[1:]]
+    assert 0.2 < min(lateness) <= max(lateness) < PATIENCE + 0.05
+
+
+def gaps_of_four(seed: int, spacing: Spacing | None) -> list[float]:
+    """Seconds between frames of four cameras with 25 or 30 pictures a second, five of which each sends."""
+    draw = np.random.default_rng(seed)
+    pacers = [Pacer(5.0, draw.random()) for _ in range(4)]
+    pictures = []
+    for number, pacer in enumerate(pacers):
+        times = shaken(steady((25, 30)[number % 2], 60, draw.uniform(0, 0.04)), 0.002, seed + number)
+        pictures += [(at, pacer) for at in times]
+    sent = []
+    for at, pacer in sorted(pictures, key=lambda picture: picture[0]):
+        if pacer.due(at, crowded=spacing is not None and spacing.is_crowded(at)):
+            sent.append(at)
+            if spacing is not None:
+                spacing.note(at)
+    return [later - earlier for earlier, later in pairwise(sent)]
+
+
+def test_frames_of_several_cameras_keep_apart() -> None:
+    apart = [gap for seed in range(10) for gap in gaps_of_four(seed, Spacing(20.0))]
+    as_they_come = [gap for seed in range(10) for gap in gaps_of_four(seed, None)]
+    assert len(apart) == pytest.approx(len(as_they_come), abs=40)
+    assert np.mean(np.array(as_they_come) < APART / 20) > 0.2
+    assert np.mean(np.array(apart) < APART / 20) < 0.02
 
 
 @given(st.lists(st.tuples(st.floats(0.5, 12), st.integers(5, 20)), min_size=1, max_size=6), st.floats(0, 0.99))
