@@ -1,5 +1,6 @@
 """Boxes as arrays: what the engine finds in a batch, and what is left of it for one camera."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -51,6 +52,17 @@ class BatchCandidates:
 
     def __len__(self) -> int:
         return len(self.confidence)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """Those of one part after another, at least one; no copy of a single one."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(
+            np.concatenate([part.xyxy for part in parts]),
+            np.concatenate([part.confidence for part in parts]),
+            np.concatenate([part.class_id for part in parts]),
+        )
 
     def of(self, index: int, threshold: float) -> Boxes:
         """Candidates of picture `index` with a confidence of at least `threshold`, in input pixels.

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fbtasks.detections import BatchCandidates
 from fbtasks.errors import ProviderUnavailable
+from fbtasks.gpu.cpu_engine import CpuEngine, Lane
 from fbtasks.gpu.frames import check_frames
 from fbtasks.gpu.half import HEAVY, half_graph
 from fbtasks.gpu.heads import CLASS_ID, CONFIDENCE, XYXY
@@ -46,35 +47,30 @@ ort.set_default_logger_severity(_ERROR_SEVERITY)
 
 @dataclass(frozen=True, slots=True)
 class OnnxEngine:
-    """An engine on an ONNX Runtime session; see `fbtasks.gpu.engine.Engine`.
+    """An engine on an ONNX Runtime session of a GPU; see `fbtasks.gpu.engine.Engine`.
 
     Attributes:
-        device: where its input lies, as ONNX Runtime calls it: cpu or cuda.
-        inputs: memory for a batch of each size on that device, taken at the first run of that size and kept.
+        device: where its input lies, as ONNX Runtime calls it.
+        inputs: memory for a batch of each size on the device, taken at the first run of that size and kept.
     """
 
     session: ort.InferenceSession
     model: PreparedModel
     provider: str
     max_batch: int
-    device: str = "cpu"
+    device: str = "cuda"
     inputs: dict[int, Any] = field(default_factory=dict)
 
     def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
         """All pictures at once."""
         check_frames(frames, self.model, self.max_batch)
         with memory_faults():
-            xyxy, confidence, class_id = self._run_bound(frames) if self.device != "cpu" else self._run(frames)
-        return BatchCandidates(xyxy, confidence, class_id)
+            return BatchCandidates(*self._run_bound(frames))
 
     def warm_up(self) -> None:
-        """Run every batch size on a GPU, whose libraries choose kernels for each; the largest first, for its memory."""
-        sizes = range(self.max_batch, 0, -1) if self.provider != "cpu" else (self.max_batch, 1)
-        for size in sizes:
+        """Run every batch size, for the GPU's libraries choose kernels for each; the largest first, for its memory."""
+        for size in range(self.max_batch, 0, -1):
             self.run(np.zeros((size, self.model.input_height, self.model.input_width, 3), np.uint8))
-
-    def _run(self, frames: NDArray[np.uint8]) -> Any:
-        return self.session.run(OUTPUTS, {FRAMES: frames})
 
     def _run_bound(self, frames: NDArray[np.uint8]) -> Any:
         """One copy to memory of the device that is there already, and the few candidates back."""
@@ -91,14 +87,22 @@ class OnnxEngine:
         return binding.copy_outputs_to_cpu()
 
 
-def open_cpu(model: PreparedModel, max_batch: int, threads: int) -> OnnxEngine:
+def open_cpu(model: PreparedModel, max_batch: int, threads: int) -> CpuEngine:
     """An engine on ONNX Runtime's own CPU provider."""
+    alone = _cpu_lane(model, threads)
+    count = min(threads, max_batch)
+    # Whoever calls computes too, so one session serves all at once, with the threads that are left.
+    beside = [_cpu_lane(model, threads - count + 1)] * count if count > 1 else []
+    return CpuEngine(model, "cpu", alone, beside, max_batch)
+
+
+def _cpu_lane(model: PreparedModel, threads: int) -> Lane:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     # Spinning threads fight the other processes of the machine for its cores: 120 ms a frame instead of 36 on two.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = ort.InferenceSession(str(model.path), options, providers=[CPU])
-    return OnnxEngine(session, model, "cpu", max_batch)
+    return lambda frame: BatchCandidates(*session.run(OUTPUTS, {FRAMES: frame}))
 
 
 def open_cuda(model: PreparedModel, max_batch: int, half: bool) -> OnnxEngine:
@@ -113,10 +117,10 @@ def open_cuda(model: PreparedModel, max_batch: int, half: bool) -> OnnxEngine:
     providers = [(CUDA, cuda_options(half))]
     if half:
         try:
-            return OnnxEngine(_gpu_session(half_graph(model.path), providers), model, "cuda", max_batch, "cuda")
+            return OnnxEngine(_gpu_session(half_graph(model.path), providers), model, "cuda", max_batch)
         except Exception as error:  # noqa: BLE001 - if the fault is not the form's, it comes again below
             log.warning("the model does not run on CUDA in half precision, trying float32: %s", error)
-    return OnnxEngine(_gpu_session(model.path, providers), model, "cuda", max_batch, "cuda")
+    return OnnxEngine(_gpu_session(model.path, providers), model, "cuda", max_batch)
 
 
 def open_tensorrt(model: PreparedModel, max_batch: int, half: bool, cache_dir: Path) -> OnnxEngine:
@@ -133,7 +137,7 @@ def open_tensorrt(model: PreparedModel, max_batch: int, half: bool, cache_dir: P
     options = tensorrt_options(model, max_batch, half, cache)
     cache.mkdir(parents=True, exist_ok=True)
     session = _gpu_session(model.path, [(TENSORRT, options), (CUDA, cuda_options(half))])
-    return OnnxEngine(session, model, "tensorrt", max_batch, "cuda")
+    return OnnxEngine(session, model, "tensorrt", max_batch)
 
 
 def tensorrt_options(model: PreparedModel, max_batch: int, half: bool, cache: Path) -> dict[str, str]:

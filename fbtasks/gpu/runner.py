@@ -3,8 +3,6 @@
 import logging
 from time import monotonic
 
-import numpy as np
-
 from fbtasks.detections import BatchCandidates
 from fbtasks.errors import OutOfDeviceMemory
 from fbtasks.gpu.assembly import Pictures
@@ -42,7 +40,7 @@ class Runner:
             if candidates is not None:
                 parts.append(candidates)
                 done += len(part)
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        return BatchCandidates.joined(parts)
 
     def _attempt(self, engine: Engine, part: Pictures) -> BatchCandidates | None:
         """None when the part was too large, and a smaller one is to be tried."""
@@ -59,11 +57,3 @@ class Runner:
         if self.limit.worked(len(part), monotonic()):
             log.info("batches of %d fit again", self.limit.limit)
         return candidates
-
-
-def _joined(parts: list[BatchCandidates]) -> BatchCandidates:
-    return BatchCandidates(
-        np.concatenate([part.xyxy for part in parts]),
-        np.concatenate([part.confidence for part in parts]),
-        np.concatenate([part.class_id for part in parts]),
-    )
