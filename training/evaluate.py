@@ -47,7 +47,7 @@ LEAST_SURE = (LogicSettings().confidence, GpuSettings().min_confidence)
 """From which confidence boxes start a track, and from which they leave the worker."""
 _SCENARIOS = Path(__file__).parents[1] / "benchmarks" / "scenarios"
 _BATCH = 8
-"""Pictures in one run."""
+"""Pictures in one run at most."""
 _RUNS = 60
 """Of which the median is told."""
 
@@ -70,7 +70,7 @@ class Detector:
 
     def results(self, pictures: Iterable[Labelled], least: float = LEAST) -> Iterator[tuple[Boxes, Labelled]]:
         """Found boxes of each picture, in input pixels, at least so sure, doubles suppressed."""
-        for some in _in_batches(pictures):
+        for some in _in_batches(pictures, self.engine.max_batch):
             candidates = self.engine.run(np.stack([picture.pixels() for picture in some]))
             for index, picture in enumerate(some):
                 yield non_max_suppression(candidates.of(index, least), LogicSettings().nms_iou), picture
@@ -88,11 +88,11 @@ class Detector:
         return 1000 * median(taken)
 
 
-def _in_batches(pictures: Iterable[Labelled]) -> Iterator[list[Labelled]]:
+def _in_batches(pictures: Iterable[Labelled], size: int) -> Iterator[list[Labelled]]:
     some: list[Labelled] = []
     for picture in pictures:
         some.append(picture)
-        if len(some) == _BATCH:
+        if len(some) == size:
             yield some
             some = []
     if some:

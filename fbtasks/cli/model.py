@@ -161,7 +161,7 @@ def check(settings: Settings, file: Path) -> None:
     batches = sorted({1, 2, gpu.max_batch})
     try:
         prepared = prepare(file, cache, top_k=gpu.candidates, input_size=(gpu.input_width, gpu.input_height))
-        try_out(prepared, batches, cache)
+        try_out(prepared, batches)
     except ModelUnsupported as error:
         raise ModelUnsupported(f"{file.stem} is not added: {error}") from error
     click.echo(f"Runs at batches of {', '.join(map(str, batches))}.")

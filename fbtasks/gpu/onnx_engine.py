@@ -96,13 +96,22 @@ def open_cpu(model: PreparedModel, max_batch: int, threads: int) -> CpuEngine:
     return CpuEngine(model, "cpu", alone, beside, max_batch)
 
 
+def open_cpu_as_gpu(model: PreparedModel, max_batch: int, threads: int) -> OnnxEngine:
+    """An engine on the CPU provider that runs a batch in one tensor, as a GPU does: to try out what a GPU will get."""
+    return OnnxEngine(_cpu_session(model, threads), model, "cpu", max_batch, device="cpu")
+
+
 def _cpu_lane(model: PreparedModel, threads: int) -> Lane:
+    session = _cpu_session(model, threads)
+    return lambda frame: BatchCandidates(*session.run(OUTPUTS, {FRAMES: frame}))
+
+
+def _cpu_session(model: PreparedModel, threads: int) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     # Spinning threads fight the other processes of the machine for its cores: 120 ms a frame instead of 36 on two.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = ort.InferenceSession(str(model.path), options, providers=[CPU])
-    return lambda frame: BatchCandidates(*session.run(OUTPUTS, {FRAMES: frame}))
+    return ort.InferenceSession(str(model.path), options, providers=[CPU])
 
 
 def open_cuda(model: PreparedModel, max_batch: int, half: bool) -> OnnxEngine:

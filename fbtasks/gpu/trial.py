@@ -1,42 +1,41 @@
 """A trial run: whether a model really does what its file promises."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
 from fbtasks.detections import BatchCandidates
 from fbtasks.errors import ModelUnsupported
-from fbtasks.gpu.engine import Engine, open_engine
+from fbtasks.gpu.engine import Engine, cores
 from fbtasks.gpu.model import PreparedModel
+from fbtasks.gpu.onnx_engine import open_cpu_as_gpu
 
 _SLACK = 1e-3
 """How far beyond 0 and 1 rounding in half precision may carry a score."""
 
 
-def try_out(model: PreparedModel, batches: Iterable[int], cache_dir: Path) -> None:
-    """Run the model on noise at each batch size, on the CPU provider, which every machine has.
+def try_out(model: PreparedModel, batches: Iterable[int]) -> None:
+    """Run the model on noise at each batch size, in one tensor, on the CPU provider, which every machine has.
 
     Args:
         model: from `prepare`.
         batches: numbers of pictures.
-        cache_dir: for what an engine keeps.
 
     Raises:
         ModelUnsupported: it does not load, fails at one of these sizes, does not tell the pictures apart, or its
             scores are none.
     """
     sizes = sorted(set(batches))
-    engine = _opened(model, sizes[-1], cache_dir)
+    engine = _opened(model, sizes[-1])
     noise = np.random.default_rng(0)
     for size in sizes:
         pictures = noise.integers(0, 256, (size, model.input_height, model.input_width, 3), np.uint8)
         _require_results(_ran(engine, pictures), size)
 
 
-def _opened(model: PreparedModel, max_batch: int, cache_dir: Path) -> Engine:
+def _opened(model: PreparedModel, max_batch: int) -> Engine:
     try:
-        return open_engine(model, provider="cpu", max_batch=max_batch, precision="float32", cache_dir=cache_dir)
+        return open_cpu_as_gpu(model, max_batch, cores())
     except Exception as error:  # ONNX Runtime's errors have no common base of their own
         raise ModelUnsupported(f"ONNX Runtime does not load the model: {_first_line(error)}") from error
 

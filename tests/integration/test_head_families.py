@@ -71,4 +71,4 @@ def test_the_prepared_graph_gives_what_the_raw_outputs_mean(
 def test_a_model_of_each_family_can_be_added(tmp_path: Path, family: str) -> None:
     path = tmp_path / "tiny.onnx"
     onnx.save(FAMILIES[family]().model, path)
-    try_out(prepare(path, tmp_path, input_size=(96, 64)), [1, 2, 8], tmp_path)
+    try_out(prepare(path, tmp_path, input_size=(96, 64)), [1, 2, 8])

@@ -17,7 +17,7 @@ from tests import tiny_detector
 
 def tried(folder: Path, model: onnx.ModelProto) -> None:
     cache = folder / "cache"
-    try_out(prepare(tiny_detector.saved(folder, model), cache, input_size=(96, 64)), [1, 2, 8], cache)
+    try_out(prepare(tiny_detector.saved(folder, model), cache, input_size=(96, 64)), [1, 2, 8])
 
 
 def with_constant(name: str, value: NDArray[Any]) -> onnx.ModelProto:
