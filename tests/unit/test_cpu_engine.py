@@ -20,14 +20,14 @@ class FakeLane:
     """Tells each picture's colour as its confidence, and notes whether two callers met in it.
 
     Args:
-        held: the first picture, whose colour is 0, takes until this was released so often by the others.
+        held: the picture of this colour takes until that was released so often by the others.
         refused: a colour that raises.
 
     Attributes:
         done: colours that were computed.
     """
 
-    def __init__(self, held: tuple[threading.Semaphore, int] | None = None, refused: int | None = None) -> None:
+    def __init__(self, held: tuple[int, threading.Semaphore, int] | None = None, refused: int | None = None) -> None:
         self.done: list[int] = []
         self.met = False
         self._held = held
@@ -40,8 +40,8 @@ class FakeLane:
         if colour == self._refused:
             raise RuntimeError("std::bad_alloc")
         if self._held is not None:
-            others, times = self._held
-            if colour == 0:
+            which, others, times = self._held
+            if colour == which:
                 assert all(others.acquire(timeout=WAIT_S) for _ in range(times))
             else:
                 others.release()
@@ -81,7 +81,7 @@ def test_a_few_for_many_lanes_are_computed_one_after_another() -> None:
 
 def test_the_lane_that_is_done_first_goes_on_and_the_order_is_kept() -> None:
     others = threading.Semaphore(0)
-    lanes = [FakeLane(held=(others, 3)) for _ in range(2)]
+    lanes = [FakeLane(held=(0, others, 3)) for _ in range(2)]
     assert colours(engine(FakeLane(), *lanes).run(pictures(4))) == [0, 1, 2, 3]
     assert sorted(sorted(lane.done) for lane in lanes) == [[0], [1, 2, 3]]
     assert not any(lane.met for lane in lanes)
@@ -89,12 +89,12 @@ def test_the_lane_that_is_done_first_goes_on_and_the_order_is_kept() -> None:
 
 def test_a_failure_comes_when_no_lane_computes_any_more() -> None:
     later = threading.Semaphore(0)
-    lanes = [FakeLane(held=(later, 1), refused=1) for _ in range(2)]
+    lanes = [FakeLane(held=(1, later, 1), refused=0) for _ in range(2)]
     timer = threading.Timer(0.1, later.release)
     timer.start()
     with pytest.raises(OutOfDeviceMemory, match="bad_alloc"):
         engine(FakeLane(), *lanes).run(pictures(2))
-    assert sorted(lane.done for lane in lanes) == [[], [0]]
+    assert sorted(lane.done for lane in lanes) == [[], [1]]
     timer.join()
 
 
