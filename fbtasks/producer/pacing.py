@@ -8,8 +8,10 @@ SLEW = 0.5
 APART = 0.5
 """Two frames of different cameras are so far apart, as a share of what they would be if all were spread evenly."""
 PATIENCE = 0.5
-"""For that, a frame is left to a later one within so many periods. Simulated: four cameras of 25 and 30 fps with random
-phases, 5 frames a second and 20 ms for each frame: one frame in 20 waited for 11 ms or more, now none does.
+"""For that, a frame is left to a later one within so many periods.
+
+Simulated: four cameras of 25 and 30 fps whose pictures come at random, 5 frames a second each and 20 ms for a frame:
+the 95th percentile of the wait was 11.0 ms, and is 0.0.
 """
 
 
