@@ -1,6 +1,7 @@
 """What beat has done once a night and now and then, in a real Celery worker."""
 
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import time
 
@@ -15,7 +16,6 @@ from tests.processes import Processes
 from tests.waiting import wait_until
 
 BOX = "box-3"
-HOURS = "20:00-06:00"
 
 
 def test_the_last_night_is_reported_and_old_minutes_go(
@@ -23,9 +23,12 @@ def test_the_last_night_is_reported_and_old_minutes_go(
 ) -> None:
     server = valkey_factory()
     stable = Stable(tmp_path, server, server, processes)
-    stable.settings("[metrics]", "keep_days = 30")
-    night = last_over(time() - 3600, HOURS, None)
-    begin, end = (int(at) for at in span_of(night, HOURS, None))
+    # A night that has been over for three hours and no other since, whatever the time is.
+    ended = datetime.now(UTC).astimezone() - timedelta(hours=3)
+    hours = f"{ended - timedelta(hours=10):%H}:00-{ended:%H}:00"
+    stable.settings("[metrics]", "keep_days = 30", "[report]", f'night = "{hours}"')
+    night = last_over(time(), hours, None)
+    begin, end = (int(at) for at in span_of(night, hours, None))
     slept = [Minute(BOX, at, {WHOLE: Account("camera", lying_s=60.0)}) for at in range(begin, end, 60)]
     old = [Minute(BOX, at, {WHOLE: Account("camera")}) for at in range(begin - 40 * 86_400, begin - 39 * 86_400, 60)]
     with closing(open_store(f"sqlite:///{tmp_path / 'data' / 'fbtasks.sqlite'}")) as store:
