@@ -65,6 +65,9 @@ def _measure(options: argparse.Namespace, folder: Path) -> None:
                 if options.json:
                     options.json.write_text(told)
                 print(told)
+            except BaseException:
+                sys.stderr.write(log.read_text())
+                raise
             finally:
                 up.send_signal(signal.SIGINT)
     finally:
@@ -89,7 +92,7 @@ def _settings(options: argparse.Namespace, folder: Path, server: RtspServer) -> 
 
 def _top(seconds: float, url: str, env: dict[str, str], more: list[str]) -> str:
     command = [str(BIN / "fbtasks"), "top", "--once", "--seconds", str(seconds), *more]
-    done = subprocess.run(command, env=env | {"FBTASKS_REDIS_URL": url}, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, env=env | {"FBTASKS_REDIS_URL": url}, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 

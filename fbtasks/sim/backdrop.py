@@ -138,8 +138,12 @@ def _corner_light(place: Place, camera: Pinhole, rays: Values, depth: Values) ->
     """Corners are darker: light hardly reaches them."""
     at = camera.place.astype(np.float32) + depth[:, :, None] * rays
     # Each point is on one surface; its second smallest distance to any of them is that to the next corner.
-    gaps = np.stack([np.abs(at[..., 1]), np.abs(at[..., 0]), np.abs(place.width - at[..., 0]), np.abs(at[..., 2])])
-    return np.asarray(1 - 0.38 * np.exp(-np.partition(gaps, 1, axis=0)[1] / 0.22), np.float32)
+    back, left, right, ground = (np.abs(gap) for gap in (at[..., 1], at[..., 0], place.width - at[..., 0], at[..., 2]))
+    second = np.minimum(
+        np.maximum(np.minimum(back, left), np.minimum(right, ground)),
+        np.minimum(np.maximum(back, left), np.maximum(right, ground)),
+    )
+    return np.asarray(1 - 0.38 * np.exp(-second / 0.22), np.float32)
 
 
 def _open_ground(place: Place, camera: Pinhole, rays: Values, random: np.random.Generator) -> tuple[Drawing, Values]:
