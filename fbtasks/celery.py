@@ -18,11 +18,12 @@ from celery.signals import (
     after_task_publish,
     beat_init,
     before_task_publish,
+    celeryd_init,
     setup_logging,
     worker_process_shutdown,
 )
 
-from fbtasks import logs
+from fbtasks import logs, timeslice
 from fbtasks.errors import ConfigError
 from fbtasks.flower import flower_environment
 from fbtasks.health import HealthBoard, Role, report_of
@@ -189,10 +190,17 @@ def _use_our_logs(**_: Any) -> None:
         logging.getLogger("celery.app.trace").addFilter(lambda record: record.msg != LOG_SUCCESS)
 
 
+@celeryd_init.connect
+@beat_init.connect
+def _let_the_model_run(**_: Any) -> None:
+    timeslice.ask(timeslice.BACKGROUND_S)
+
+
 def _open_flower(settings: Settings) -> None:
-    """Give Flower, when this is its process, an address and a login, before it reads its options."""
+    """Give Flower, when this is its process, an address and a login, before it reads its options; it has no signal."""
     if "flower" not in sys.argv[1:]:
         return
+    _let_the_model_run()
     flower = settings.flower
     os.environ.update(flower_environment(flower.address, flower.login, argv=sys.argv[1:], environ=os.environ))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import click
 
+from fbtasks import timeslice
 from fbtasks.cli import with_settings
 from fbtasks.errors import ConfigError, EngineError
 from fbtasks.gpu.catalogue import FOLDER, Catalogue
@@ -179,6 +180,7 @@ def _facts(engines: "Engines", done: "Progress") -> dict[str, str | float]:
 @with_settings("infer")
 def command(settings: Settings) -> None:
     """Take frames from Redis in batches, run the model, push raw boxes to each camera's mailbox."""
+    timeslice.ask(timeslice.RUN_S)  # before there are other threads, which inherit it
     board = HealthBoard(connect(settings.state_url, settings.redis.timeout_s), Keys(settings.redis.prefix))
     try:
         with Reporter(board, _preparing, is_ready=False):

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
 
-from fbtasks import logs
+from fbtasks import logs, timeslice
 from fbtasks.keys import Keys
 from fbtasks.lifecycle import leave
 from fbtasks.producer import capture
@@ -199,6 +199,7 @@ def _counted(camera: Camera) -> Counter[str]:
 def main() -> None:
     """Serve the producer that has started this process."""
     _die_with_parent()
+    timeslice.ask(timeslice.BACKGROUND_S)
     connection: Connection[ReaderReport, Order | Setup] = Connection(os.dup(0))
     setup = connection.recv()
     assert isinstance(setup, Setup)
