@@ -77,15 +77,29 @@ def test_columns_stand_under_their_titles_whatever_the_message() -> None:
     assert "raised warning" in alert
 
 
-def test_processes_of_one_role_on_one_machine_are_one_line() -> None:
+def shown_of(processes: list[ProcessLine]) -> list[str]:
     told = snapshot([camera(1)])
+    fields = {name: getattr(told, name) for name in told.__slots__} | {"processes": processes}
+    return lines(Snapshot(**fields), 80, None)
+
+
+def test_processes_of_one_role_on_one_machine_are_one_line() -> None:
     logic = [ProcessLine("logic", "vm", pid, 0.5, worked, {}) for pid, worked in ((1, 9.0), (2, None), (3, 0.2))]
-    gone = ProcessLine("logic", "vm", 4, 60.0, 70.0, {})
-    shown = lines(
-        Snapshot(**{name: getattr(told, name) for name in told.__slots__} | {"processes": [*logic, gone]}), 80, None
-    )
+    shown = shown_of([*logic, ProcessLine("gpu", "vm", 4, 60.0, 70.0, {})])
     assert any(line.split()[:4] == ["3", "logic", "vm", "now"] for line in shown)
-    assert any("not heard of for 60 s" in line for line in shown)
+    assert any("gpu" in line and "not heard of for 60 s" in line for line in shown)
+
+
+def test_a_process_of_the_pool_without_work_is_no_fault() -> None:
+    logic = [ProcessLine("logic", "vm", 1, 60.0, 70.0, {}), ProcessLine("logic", "vm", 2, 0.5, 0.2, {})]
+    shown = shown_of(logic)
+    assert any(line.split()[:4] == ["2", "logic", "vm", "now"] for line in shown)
+    assert not any("not heard of" in line for line in shown)
+
+
+def test_a_pool_of_which_no_process_is_heard_of_is_told() -> None:
+    logic = [ProcessLine("logic", "vm", pid, 60.0, 70.0, {}) for pid in (1, 2)]
+    assert sum("not heard of for 60 s" in line for line in shown_of(logic)) == 2
 
 
 def test_trouble_is_told_on_top() -> None:

@@ -145,11 +145,17 @@ def _queues(snapshot: Snapshot) -> Text:
 
 
 def _parts(processes: list[ProcessLine]) -> list[list[ProcessLine]]:
-    """The processes of one role on one machine together, those that are gone each alone; as the work passes them."""
+    """The processes of one role on one machine together, those that are gone each alone; as the work passes them.
+
+    Celery gives a task to the first free process of its pool: of several that decide, one that is not heard of may have
+    nothing to do, as long as another is heard of.
+    """
     parts: dict[tuple[int, str, int], list[ProcessLine]] = {}
-    for process in processes:
+    busy = {process.host for process in processes if process.role == "logic" and process.reported_s <= STALE_S}
+    for process in sorted(processes, key=lambda process: process.reported_s):
         order = ORDER.index(process.role) if process.role in ORDER else len(ORDER)
-        gone = process.pid if process.reported_s > STALE_S else 0
+        idle = process.role == "logic" and process.host in busy
+        gone = process.pid if process.reported_s > STALE_S and not idle else 0
         parts.setdefault((order, process.host, gone), []).append(process)
     return [parts[key] for key in sorted(parts)]
 
