@@ -39,21 +39,22 @@ class CpuEngine:
         self.provider = provider
         self.max_batch = max_batch if len(beside) > 1 else 1
         self._alone = alone
-        self._lanes = len(beside)
+        self._lanes = max(2, len(beside))  # with one or none there is one picture at a time, which is half of two
         self._free: SimpleQueue[Lane] = SimpleQueue()
         for lane in beside:
             self._free.put(lane)
-        self._threads = ThreadPoolExecutor(max(1, self._lanes), "lane")
+        self._threads = ThreadPoolExecutor(self._lanes, "lane")
 
     def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
         """See `fbtasks.gpu.engine.Engine.run`."""
         check_frames(frames, self.model, self.max_batch)
         each = [frames[index : index + 1] for index in range(len(frames))]
+        # Where at least half of the lanes would be idle, all threads on one picture after another are sooner done.
+        last = len(each) % self._lanes
+        beside = len(each) - last if 2 * last <= self._lanes else len(each)
         with memory_faults():
-            # With most lanes idle, all threads on one picture after another are sooner done.
-            if self._lanes < 2 * len(each) and len(each) > 1:
-                return BatchCandidates.joined(self._at_once(each))
-            return BatchCandidates.joined([self._alone(frame) for frame in each])
+            done = self._at_once(each[:beside])
+            return BatchCandidates.joined(done + [self._alone(frame) for frame in each[beside:]])
 
     def warm_up(self) -> None:
         """One picture alone and one batch: there is one shape only."""

@@ -79,6 +79,13 @@ def test_a_few_for_many_lanes_are_computed_one_after_another() -> None:
     assert alone.done == [0, 1]
 
 
+def test_what_is_left_for_a_few_lanes_is_computed_by_all_threads() -> None:
+    alone, lanes = FakeLane(), [FakeLane() for _ in range(2)]
+    assert colours(engine(alone, *lanes).run(pictures(7))) == [0, 1, 2, 3, 4, 5, 6]
+    assert alone.done == [6]
+    assert sorted(lanes[0].done + lanes[1].done) == [0, 1, 2, 3, 4, 5]
+
+
 def test_the_lane_that_is_done_first_goes_on_and_the_order_is_kept() -> None:
     others = threading.Semaphore(0)
     lanes = [FakeLane(held=(0, others, 3)) for _ in range(2)]
