@@ -11,8 +11,10 @@ import numpy as np
 from training.pictures import Labelled, Part, write_part
 from training.scenes import EMPTY_TRAINING, TRAINING, views
 
-_PART = 600
+_PART = 300
 """Pictures that one process draws at a time."""
+_NOBODY = 0.04
+"""Share of the pictures with nobody in them; there is a set of others."""
 
 
 class PictureSet(Sequence[Labelled]):
@@ -56,7 +58,7 @@ def picture_set(folder: Path, count: int, processes: int, *, empty: bool = False
 
 def _draw(path: Path, number: int) -> None:
     # No part uses a place of another: a place has less pictures than a part.
-    write_part(path, (view.labelled() for view in views(_PART, TRAINING + number * _PART)))
+    write_part(path, (view.labelled() for view in views(_PART, TRAINING + number * _PART, empty=_NOBODY)))
 
 
 def _draw_empty(path: Path, number: int) -> None:

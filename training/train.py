@@ -1,7 +1,7 @@
 """Trains the detector: `python -m training.train --out FOLDER`.
 
-With `--start` an earlier network goes on learning, and is shown again and again pictures of nobody in which it saw
-somebody.
+Draws the pictures, teaches a new network, and then lets it settle: with those pictures of nobody in which it still sees
+somebody shown more often. With `--start` an earlier network settles for longer.
 """
 
 import argparse
@@ -10,7 +10,7 @@ import sys
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from math import cos, pi
@@ -34,15 +34,19 @@ from training.targets import Truths
 
 Shape = tuple[int, int]
 
-_STAGES: tuple[tuple[float, tuple[Shape, ...], float], ...] = (
-    (0.6, (*[(256, 448)] * 5, (448, 448)), 0.5),
-    (0.93, (*[(384, 640)] * 5, (640, 640)), 0.4),
-    (1.0, (*[(384, 640)] * 5, (640, 640)), 0.0),
-)
-"""Up to which share of the steps: heights and widths of the input to draw from, and which share of pictures is changed.
+Stage = tuple[float, tuple[Shape, ...], float]
+"""Up to which share of the steps; heights and widths of the input to draw from; which share of pictures is changed."""
 
-Small pictures first: they teach the shapes at twice the speed.
-"""
+_LEARNING: tuple[Stage, ...] = (
+    (0.25, ((192, 320),), 0.5),
+    (0.7, (*[(256, 448)] * 7, (448, 448)), 0.5),
+    (1.0, (*[(384, 640)] * 7, (640, 640)), 0.4),
+)
+"""Small pictures first: they teach the shapes at several times the speed."""
+_SETTLING: tuple[Stage, ...] = ((1.0, (*[(384, 640)] * 7, (640, 640)), 0.0),)
+"""Pictures as the producer sends them, at last."""
+_SETTLING_RATE = 0.25
+"""Of the highest rate of learning."""
 _LAST_RATE = 2e-5
 _WARM_UP = 200
 """Steps in which the rate rises."""
@@ -56,7 +60,7 @@ _REPORT_EVERY_S = 20.0
 _SAVE_EVERY_S = 240.0
 
 _HARD = 0.05
-"""Confidence from which a network that was started from sees somebody where nobody is."""
+"""Confidence from which a network sees somebody where nobody is."""
 _HARD_TIMES = 5
 """Such a picture is shown so many times as often as the others."""
 
@@ -66,31 +70,49 @@ PICTURES, EMPTY, CHECKPOINT = "pictures", "empty", "network.pt"
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is trained, on what, and for how many steps; see the command's help.
-
-    Attributes:
-        hard: numbers of the empty pictures that are hard for `start`.
-    """
+    """What is trained, on what, and for how many steps; see the command's help."""
 
     out: Path
     start: Path | None
-    empty: int
-    rate: float
-    steps: int
     pictures: int
+    empty: int
+    steps: int
+    settling: int
+    rate: float
     batch: int
     processes: int
     seed: int
-    hard: tuple[int, ...] = ()
 
     def in_words(self) -> str:
         """For the model's metadata."""
-        drawn = f"{self.pictures:,} pictures drawn by fbtasks.sim"
-        steps = f"{self.steps:,} steps of {self.batch * self.processes} pictures"
+        steps, after = self.steps + self.settling, ""
         if self.start is not None:
-            drawn += f" and {len(self.hard):,} hard ones of {self.empty:,} empty ones"
-            steps += " after an earlier training"
-        return f"{drawn}, {steps}"
+            steps, after = self.settling, " after an earlier training"
+        return (
+            f"{self.pictures:,} pictures of horses and persons and {self.empty:,} of nobody drawn by fbtasks.sim, "
+            f"{steps:,} steps of {self.batch * self.processes} pictures{after}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """A part of the training.
+
+    Attributes:
+        stages: one after another.
+        steps: all of them together.
+        rate: highest rate of learning.
+        seed: of the order and of all changes.
+        hard: numbers of pictures that are shown `_HARD_TIMES` times more often.
+        goes_on: from the network that is kept in the task's folder.
+    """
+
+    stages: tuple[Stage, ...]
+    steps: int
+    rate: float
+    seed: int
+    hard: tuple[int, ...] = ()
+    goes_on: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,31 +139,27 @@ def batch_of(examples: list[Example]) -> Batch:
     return Batch(pixels.permute(0, 3, 1, 2).float() / 255, Truths(xyxy, label, ignored))
 
 
-def batches(
-    pictures: Sequence[Labelled], numbers: Sequence[int], size: int, seed: int, steps: int, *, grown: bool
-) -> Iterator[Batch]:
+def batches(pictures: Sequence[Labelled], lesson: Lesson, size: int, rank: int) -> Iterator[Batch]:
     """One batch for each step, made by a thread while the network learns from the ones before.
 
     Args:
-        pictures: to choose from.
-        numbers: of the pictures in one round.
+        pictures: all of them.
+        lesson: what is made of them.
         size: pictures in a batch.
-        seed: of the order and of all changes.
-        steps: how many.
-        grown: the network has learnt the shapes: no small pictures.
+        rank: number of the process; each has an order of its own.
     """
-    first = 1 if grown else 0
-    order, draw = (np.random.default_rng([seed, use]) for use in range(2))
+    numbers = [*range(len(pictures)), *lesson.hard * _HARD_TIMES]
+    order, draw = (np.random.default_rng([lesson.seed, rank, use]) for use in range(2))
 
     def made(step: int, chosen: list[int]) -> Batch:
-        _, shapes, strength = next(stage for stage in _STAGES[first:] if step < stage[0] * steps)
+        _, shapes, strength = next(stage for stage in lesson.stages if step < stage[0] * lesson.steps)
         height, width = shapes[draw.integers(len(shapes))]
         return batch_of([example(pictures[number], height, width, draw, strength) for number in chosen])
 
     # One thread, and random numbers of its own, so that they are drawn in the same order every time.
     with ThreadPoolExecutor(max_workers=1) as maker:
         coming: deque[Future[Batch]] = deque()
-        for step, chosen in enumerate(islice(_chosen(numbers, size, order), steps)):
+        for step, chosen in enumerate(islice(_chosen(numbers, size, order), lesson.steps)):
             coming.append(maker.submit(made, step, chosen))
             if len(coming) > _AHEAD:
                 yield coming.popleft().result()
@@ -185,28 +203,26 @@ class Learner:
     Several with one thread each learn faster than one with several: nothing waits but once for each step.
 
     Args:
-        task: what to learn.
+        task: where from and with how many.
+        lesson: what to learn.
         rank: number of the process.
     """
 
-    def __init__(self, task: Task, rank: int) -> None:
+    def __init__(self, task: Task, lesson: Lesson, rank: int) -> None:
         torch.set_num_threads(1)
         torch.manual_seed(task.seed)
         self.task = task
+        self.lesson = lesson
         self.rank = rank
-        network = Network(len(NAMES)) if task.start is None else _loaded(task.start, _pictures(task))
+        network = _loaded(task.out / CHECKPOINT) if lesson.goes_on else Network(len(NAMES))
         self.network = network.to(memory_format=torch.channels_last).train()
         self.average = Average(self.network)
-        self.optimizer = torch.optim.AdamW(_groups(self.network), lr=task.rate)
-        self.progress = Progress(task.steps, task.batch * task.processes)
+        self.optimizer = torch.optim.AdamW(_groups(self.network), lr=lesson.rate, fused=True)
+        self.progress = Progress(lesson.steps, task.batch * task.processes)
 
     def run(self) -> None:
         """Take all steps."""
-        pictures, numbers = self._lesson()
-        task, seed = self.task, self.task.seed + self.rank
-        for step, batch in enumerate(
-            batches(pictures, numbers, task.batch, seed, task.steps, grown=task.start is not None)
-        ):
+        for step, batch in enumerate(batches(_pictures(self.task), self.lesson, self.task.batch, self.rank)):
             self._step(step, batch)
             if self.rank == 0:
                 self.average.follow(self.network)
@@ -219,15 +235,6 @@ class Learner:
         """Keep the averaged network."""
         torch.save(self.average.network.state_dict(), self.task.out / CHECKPOINT)
 
-    def _lesson(self) -> tuple[Sequence[Labelled], list[int]]:
-        """The pictures, and the numbers of those that are shown in one round."""
-        task = self.task
-        pictures = _pictures(task)
-        if task.start is None:
-            return pictures, [*range(len(pictures))]
-        both = pictures + picture_set(task.out / EMPTY, task.empty, task.processes, empty=True)
-        return both, [*range(len(pictures)), *(len(pictures) + number for number in task.hard * _HARD_TIMES)]
-
     def _step(self, step: int, batch: Batch) -> None:
         """Learn from one batch of each process."""
         with torch.autocast("cpu", torch.bfloat16):
@@ -238,7 +245,7 @@ class Learner:
         self._agree()
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(self.task.rate, step, self.task.steps)
+            group["lr"] = learning_rate(self.lesson.rate, step, self.lesson.steps)
         self.optimizer.step()
         if self.rank == 0:
             self.progress.step(score_loss.item(), box_loss.item())
@@ -303,25 +310,31 @@ def _groups(network: Network) -> list[dict[str, object]]:
     return [{"params": weights, "weight_decay": _DECAY}, {"params": others, "weight_decay": 0.0}]
 
 
-def _learn(rank: int, task: Task, meeting: str) -> None:
+def _learn(rank: int, task: Task, lesson: Lesson, meeting: str) -> None:
     """What each process does."""
     distributed.init_process_group("gloo", f"file://{meeting}", rank=rank, world_size=task.processes)
-    Learner(task, rank).run()
+    Learner(task, lesson, rank).run()
     distributed.destroy_process_group()
 
 
 def _pictures(task: Task) -> PictureSet:
-    return picture_set(task.out / PICTURES, task.pictures, task.processes)
+    """Those of somebody, then those of nobody."""
+    return picture_set(task.out / PICTURES, task.pictures, task.processes) + _empty(task)
 
 
-def _loaded(checkpoint: Path, pictures: PictureSet) -> Network:
-    """The network of a checkpoint, or of an exported file."""
-    if checkpoint.suffix == ".onnx":
-        return resumed(checkpoint, iter(pictures))
+def _empty(task: Task) -> PictureSet:
+    return picture_set(task.out / EMPTY, task.empty, task.processes, empty=True)
+
+
+def _loaded(checkpoint: Path) -> Network:
     network = Network(len(NAMES))
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
-    network.eval()
-    return network
+    return network.eval()
+
+
+def _started(start: Path, pictures: Sequence[Labelled]) -> Network:
+    """The network of a checkpoint, or of an exported file."""
+    return resumed(start, iter(pictures)) if start.suffix == ".onnx" else _loaded(start)
 
 
 def hard_ones(network: Network, pictures: Sequence[Labelled]) -> tuple[int, ...]:
@@ -336,33 +349,44 @@ def hard_ones(network: Network, pictures: Sequence[Labelled]) -> tuple[int, ...]
     return tuple(found)
 
 
-def train(task: Task) -> tuple[Network, Task]:
-    """The averaged network after its steps, and the task as it was done; the network is kept on the way too."""
+def train(task: Task) -> Network:
+    """The averaged network after all steps; it is kept on the way too."""
     task.out.mkdir(parents=True, exist_ok=True)
-    pictures = _pictures(task)
-    if task.start is not None:
-        empty = picture_set(task.out / EMPTY, task.empty, task.processes, empty=True)
-        task = replace(task, hard=hard_ones(_loaded(task.start, pictures), empty))
-        sys.stderr.write(f"{len(task.hard)} of {len(empty)} empty pictures are hard\n")
+    pictures, empty = _pictures(task), _empty(task)
+    if task.start is None:
+        _teach(task, Lesson(_LEARNING, task.steps, task.rate, task.seed))
+    else:
+        torch.save(_started(task.start, pictures).state_dict(), task.out / CHECKPOINT)
+    hard = hard_ones(_loaded(task.out / CHECKPOINT), empty)
+    sys.stderr.write(f"{len(hard)} of {len(empty)} empty pictures are hard\n")
+    first = len(pictures) - len(empty)
+    hard = tuple(first + number for number in hard)
+    _teach(task, Lesson(_SETTLING, task.settling, _SETTLING_RATE * task.rate, task.seed + 1, hard, goes_on=True))
+    return _loaded(task.out / CHECKPOINT)
+
+
+def _teach(task: Task, lesson: Lesson) -> None:
     with TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(_learn, (task, str(Path(folder) / "meeting")), task.processes)
-    return _loaded(task.out / CHECKPOINT, pictures), task
+        torch.multiprocessing.spawn(_learn, (task, lesson, str(Path(folder) / "meeting")), task.processes)
 
 
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures, checkpoint and model")
-    parser.add_argument("--start", type=Path, help="network.pt or model of an earlier training, to go on from")
-    parser.add_argument("--empty", type=int, default=6000, help="empty pictures to find hard ones in, with --start")
+    parser.add_argument("--start", type=Path, help="network.pt or model of an earlier training, to settle on")
+    parser.add_argument("--pictures", type=int, default=10_200, help="of horses and persons")
+    parser.add_argument("--empty", type=int, default=1800, help="pictures of nobody")
+    parser.add_argument("--steps", type=int, default=7200, help="of learning")
+    parser.add_argument("--settling", type=int, default=800, help="steps with what is hard")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest rate of learning")
-    parser.add_argument("--steps", type=int, default=11_600, help="of training")
-    parser.add_argument("--pictures", type=int, default=15_000, help="in the training set")
     parser.add_argument("--batch", type=int, default=8, help="pictures of each process in one step")
     parser.add_argument("--processes", type=int, default=2, help="with one thread each")
     parser.add_argument("--seed", type=int, default=1)
-    network, done = train(Task(**vars(parser.parse_args())))
-    export(network, done.out / "demo_model.onnx", datetime.now(UTC).date(), done.in_words())
+    start = monotonic()
+    task = Task(**vars(parser.parse_args()))
+    export(train(task), task.out / "demo_model.onnx", datetime.now(UTC).date(), task.in_words())
+    sys.stderr.write(f"done after {(monotonic() - start) / 60:.1f} minutes\n")
 
 
 if __name__ == "__main__":
