@@ -329,7 +329,8 @@ def _empty(task: Task) -> PictureSet:
 def _loaded(checkpoint: Path) -> Network:
     network = Network(len(NAMES))
     network.load_state_dict(torch.load(checkpoint, weights_only=True))
-    return network.eval()
+    network.eval()
+    return network
 
 
 def _started(start: Path, pictures: Sequence[Labelled]) -> Network:
