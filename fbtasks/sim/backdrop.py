@@ -80,30 +80,20 @@ def backdrop(place: Place, camera: Pinhole, margin: int) -> Backdrop:
     return Backdrop(picture, depth)
 
 
-@dataclass(frozen=True, slots=True)
-class _Surface:
-    """One wall or ground.
+def _seen(drawing: Drawing, across: Values, along: Values, light: float = 1.0) -> Drawing:
+    """A wall or ground as the camera sees it, `[height, width, 3]`.
 
-    Attributes:
-        distance: `[height, width]`, along each pixel's ray; infinite where the ray does not meet it.
-        across, along: `[height, width]`, where on its drawing that is, metres from its left and its top.
+    Args:
+        drawing: flat.
+        across, along: `[height, width]`, where each pixel's ray meets it, metres from its left and its top.
         light: how much of the light reaches it.
     """
-
-    distance: Values
-    across: Values
-    along: Values
-    drawing: Drawing
-    light: float = 1.0
-
-    def seen(self) -> Drawing:
-        """Its drawing as the camera sees it, `[height, width, 3]`."""
-        # OpenCV mirrors what is beyond the edge step by step, which takes long for what is far beyond.
-        rows, columns = self.drawing.shape[:2]
-        x = np.clip(np.nan_to_num(FINE * self.across), -columns, 2 * columns).astype(np.float32)
-        y = np.clip(np.nan_to_num(FINE * self.along), -rows, 2 * rows).astype(np.float32)
-        drawn = cv2.remap(self.drawing, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-        return np.asarray(self.light * drawn, np.float32)
+    # OpenCV mirrors what is beyond the edge step by step, which takes long for what is far beyond.
+    rows, columns = drawing.shape[:2]
+    x = np.clip(np.nan_to_num(FINE * across), -columns, 2 * columns).astype(np.float32)
+    y = np.clip(np.nan_to_num(FINE * along), -rows, 2 * rows).astype(np.float32)
+    drawn = cv2.remap(drawing, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    return np.asarray(light * drawn, np.float32)
 
 
 def _room(place: Place, camera: Pinhole, rays: Values, random: np.random.Generator) -> tuple[Drawing, Values]:
@@ -122,16 +112,28 @@ def _room(place: Place, camera: Pinhole, rays: Values, random: np.random.Generat
     lights = (*random.uniform((0.9, 0.7, 0.7), (1.05, 0.95, 0.95)), 1.0, 0.5)
     with np.errstate(divide="ignore", invalid="ignore"):
         distances = [_ahead(far) for far in (-y / dy, -x / dx, (place.width - x) / dx, -z / dz, (top - z) / dz)]
-        surfaces = []
-        for index, drawing in enumerate((back, left, right, ground(place, random), ceiling)):
-            at_x, at_y, at_z = (start + distances[index] * way for start, way in ((x, dx), (y, dy), (z, dz)))
-            across = at_y if index in {1, 2} else at_x
-            along = at_y if index > 2 else top - at_z
-            surfaces.append(_Surface(distances[index], across, along, drawing, lights[index]))
-    which = np.stack(distances).argmin(axis=0)
-    depth = np.minimum(np.stack(distances).min(axis=0), _FAR)
-    colours = np.choose(which[:, :, None], [surface.seen() for surface in surfaces])
+    together = np.stack(distances)
+    which, depth = together.argmin(axis=0), np.minimum(together.min(axis=0), _FAR)
+    colours = np.empty((*depth.shape, 3), np.float32)
+    for index, drawing in enumerate((back, left, right, ground(place, random), ceiling)):
+        mine = which == index
+        if not mine.any():
+            continue
+        part = _around(mine)
+        with np.errstate(invalid="ignore"):
+            at_x, at_y, at_z = (
+                start + distances[index][part] * way[part] for start, way in ((x, dx), (y, dy), (z, dz))
+            )
+        across = at_y if index in {1, 2} else at_x
+        along = at_y if index > 2 else top - at_z
+        np.copyto(colours[part], _seen(drawing, across, along, lights[index]), where=mine[part][:, :, None])
     return np.asarray(colours * _corner_light(place, camera, rays, depth)[:, :, None], np.float32), depth
+
+
+def _around(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """The rows and columns that hold all of it."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _corner_light(place: Place, camera: Pinhole, rays: Values, depth: Values) -> Values:
@@ -153,7 +155,7 @@ def _open_ground(place: Place, camera: Pinhole, rays: Values, random: np.random.
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = np.minimum(_ahead(-z / dz), _FAR)
     across, along = x + distance * dx, y + distance * dy
-    colours = _Surface(distance, across, along, sand(place, random)).seen()
+    colours = _seen(sand(place, random), across, along)
     grass = tinted((108, 124, 70) if random.random() < 0.75 else (140, 128, 90), random)
     beyond = (across < -0.1) | (across > place.width + 0.1) | (along < -0.1)
     rough = 1 + 0.12 * noise(rays.shape[:2], 3, random)
@@ -178,7 +180,7 @@ def _horizon(across: Values, up: Values, random: np.random.Generator) -> Drawing
     else:
         planks = boards(40.0, high, tinted(WOODS[random.integers(len(WOODS))], random), random, upright=True, board=0.3)
         edge = np.full(up.shape, high, np.float32)
-        far = _Surface(up, across + 14, high - up, planks).seen()
+        far = _seen(planks, across + 14, high - up)
     sky = np.array(tinted((196, 208, 220), random))
     return np.asarray(np.where((up < edge)[..., None], far, sky), np.float32)
 

@@ -5,6 +5,7 @@ from math import cos, log, pi, sin, sqrt
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fbtasks.sim.painter import FULL, Grey, Lighting, Picture
 from fbtasks.sim.stage import Conditions
@@ -90,12 +91,17 @@ class Sensor:
 @lru_cache(maxsize=8)
 def _noise(width: int, height: int, deviation: float) -> tuple[Picture, Picture]:
     """What noise adds and what it takes; the same for all cameras, each of which takes its own pieces of it."""
+    noise = np.round(deviation * _grain(width, height))
+    return np.clip(noise, 0, 255).astype(np.uint8), np.clip(-noise, 0, 255).astype(np.uint8)
+
+
+@lru_cache(maxsize=8)
+def _grain(width: int, height: int) -> NDArray[np.float32]:
+    """Noise of deviation 1, mostly alike in all colours, as a camera's own denoising leaves it."""
     random = np.random.default_rng(1)
     shape = (height + _SPARE, width + _SPARE)
-    # Mostly alike in all colours, as a camera's own denoising leaves it.
-    noise = 0.85 * random.standard_normal((*shape, 1), np.float32)
-    noise = np.round(deviation * (noise + 0.53 * random.standard_normal((*shape, 3), np.float32)))
-    return np.clip(noise, 0, 255).astype(np.uint8), np.clip(-noise, 0, 255).astype(np.uint8)
+    alike = 0.85 * random.standard_normal((*shape, 1), np.float32)
+    return np.asarray(alike + 0.53 * random.standard_normal((*shape, 3), np.float32), np.float32)
 
 
 def _dirt(width: int, height: int, seed: int, dirt: float) -> tuple[Picture, Picture]:
