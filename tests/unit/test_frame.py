@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fbtasks.frame import STRIDE, Letterbox, margin, tight_input
@@ -86,16 +86,19 @@ strides = st.integers(1, 40).map(lambda count: count * STRIDE)
 
 
 @given(width=sides, height=sides, full=st.tuples(strides, strides))
+@example(width=89, height=592, full=(224, 1280))
 def test_the_tight_input_holds_the_picture_as_large_as_the_full_one(
     width: int, height: int, full: tuple[int, int]
 ) -> None:
     tight = tight_input(width, height, *full)
     large, small = Letterbox.fit(width, height, *full), Letterbox.fit(width, height, *tight)
+    # Half a pixel that the shorter side is rounded down by costs the longer one as much more as it is longer.
+    rounding = 1 + max(width, height) / min(width, height) / 2
     for side, limit, before, after in zip(tight, full, large.resized, small.resized, strict=True):
         assert side % STRIDE == 0
         assert 0 < side <= limit
-        assert abs(before - after) <= 1, "rounding may cost a pixel"
-        assert side - after <= STRIDE
+        assert abs(before - after) <= rounding
+        assert side - after <= STRIDE + rounding
 
 
 @given(width=sides, height=sides, tight=st.tuples(strides, strides), more=st.tuples(strides, strides))
