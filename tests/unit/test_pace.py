@@ -1,7 +1,7 @@
 """How fast a sink may be sent to."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fbtasks.keys import Keys
@@ -10,6 +10,7 @@ from tests.servers import Valkey
 
 
 @given(st.floats(0.1, 1000), st.lists(st.floats(0, 5), min_size=1, max_size=200))
+@example(5.999999999999886, [0.0])
 def test_no_more_go_than_the_rate_allows(max_per_s: float, pauses: list[float]) -> None:
     pace, now, sent = Pace(), 1_000.0, 0
     for pause in pauses:
@@ -17,7 +18,7 @@ def test_no_more_go_than_the_rate_allows(max_per_s: float, pauses: list[float]) 
         while pace.allows(now) and sent < 10_000:
             pace.spend(now, max_per_s)
             sent += 1
-    assert sent <= (now - 1_000.0 + BURST_S) * max_per_s + 1
+    assert sent <= (now - 1_000.0 + BURST_S) * max_per_s + 1 + 1e-6  # for what floats round
 
 
 @given(st.floats(0.1, 1000))
