@@ -3,6 +3,7 @@
     python3.13 -m venv PEERS && PEERS/bin/python -m pip install -r benchmarks/peers/requirements.txt
     python -m benchmarks.peers --python PEERS/bin/python --engine fixed:20ms --within-ms 50
     python -m benchmarks.peers --python PEERS/bin/python --engine cpu --within-ms 200 --model MODEL --image PICTURE
+
 Compared are the worker of `fbtasks infer`; Triton's dynamic batching (with pytriton), LitServe and mosec, each with
 the batch size and waiting time that suit the load, over HTTP or gRPC on loopback as their documents show; one Celery
 task per frame; and a loop that takes one frame after the other from Redis. All decode the same JPEG with the same
