@@ -29,6 +29,7 @@ def main() -> None:
     """Measure once and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with models/yolo11n.onnx and clips/")
+    parser.add_argument("--model", type=Path, help="another ONNX file, such as fbtasks/sim/demo_model.onnx")
     parser.add_argument("--cameras", type=int, default=4)
     parser.add_argument("--fps", type=float, default=5.0)
     parser.add_argument("--seconds", type=float, default=60.0)
@@ -75,10 +76,11 @@ def _measure(options: argparse.Namespace, folder: Path) -> None:
 
 
 def _settings(options: argparse.Namespace, folder: Path, server: RtspServer) -> str:
+    model = options.model or options.data / "models" / "yolo11n.onnx"
     lines = [
         f'data_dir = "{folder / "data"}"',
         f"[producer]\nfps = {options.fps}",
-        f'[gpu]\nmodel = "{(options.data / "models" / "yolo11n.onnx").resolve()}"\nprovider = "{options.provider}"',
+        f'[gpu]\nmodel = "{model.resolve()}"\nprovider = "{options.provider}"',
         f'precision = "{options.precision}"\nthreads = {options.threads}\ninput_height = {options.input_height}',
     ]
     for number in range(options.cameras):

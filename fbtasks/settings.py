@@ -200,7 +200,7 @@ class GpuSettings(Section):
     )
     input_width: int = Field(640, ge=32, le=4096, multiple_of=32, description="width of the model's input, pixels")
     input_height: int = Field(640, ge=32, le=4096, multiple_of=32, description="height of the model's input, pixels")
-    max_batch: int = Field(8, ge=1, le=32, description="frames in one run at most")
+    max_batch: int = Field(8, ge=1, le=32, description="frames in one run at most; on a CPU, runs of one frame at once")
     max_wait_ms: float = Field(0.0, ge=0, le=1000, description="an idle engine waits so long for more frames")
     candidates: int = Field(300, ge=1, le=1000, description="boxes per frame that leave the device")
     min_confidence: float = Field(0.1, ge=0, lt=1, description="weaker boxes never leave the worker")

@@ -33,6 +33,10 @@ class HangingEngine:
         return self.inner.max_batch
 
     @property
+    def at_once(self) -> int:
+        return self.inner.at_once
+
+    @property
     def model(self) -> PreparedModel:
         return self.inner.model
 

@@ -161,6 +161,10 @@ class Network(nn.Module):
         levels = self.pyramid(fine, middle, self.coarse(middle))
         return [head(level) for head, level in zip(self.heads, levels, strict=True)]
 
+    def score_biases(self) -> list[Tensor]:
+        """`[classes]` of each head: what is added to all its scores."""
+        return [_bias(head.scores) for head in self.heads]
+
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Scores before the sigmoid `[B, N, classes]`, boxes `[B, N, 4]` and cells `[N, 3]`.
 

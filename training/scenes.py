@@ -41,10 +41,10 @@ _CLUTTER = {1: 0.3, 3: 0.4, 6: 0.3}
 _AT_BORDER = 0.25
 """Share of horses and persons who may be anywhere, also half outside of the place."""
 _HORSES = {0: 0.08, 1: 0.58, 2: 0.25, 3: 0.09}
-_PERSONS = {0: 0.4, 1: 0.42, 2: 0.18}
+_PERSONS = {0: 0.25, 1: 0.42, 2: 0.24, 3: 0.09}
 _BESIDE = 0.65
 """Share of persons who are with a horse; half of these stand before or behind it, as the camera sees them."""
-_DIRTY = 0.2
+_DIRTY = 0.3
 _POSES = {
     "stands": 0.2,
     "grazes": 0.12,

@@ -1,14 +1,16 @@
 """The batch that is being put together while the engine runs the one before.
 
-Two buffers of `max_batch` pictures: decoded frames gather in one of them until the engine asks for it. The engine goes
-first: once it asks and at least one frame is there or on its way, the next ones go into the other buffer. So an idle
-engine never waits for a batch to fill (beyond `max_wait_s`), and a busy one finds all that came meanwhile.
+Decoded frames gather in a buffer of `max_batch` pictures until the engine asks for it. The engine goes first: once it
+asks and at least one frame is there or on its way, the next ones go into another buffer. So an idle engine never waits
+for a batch to fill (beyond `max_wait_s`), and a busy one finds all that came meanwhile. There is one buffer more than
+runs are under way, for whoever took a batch gives its buffer back.
 
 All pictures of a batch are of one size, that of the first.
 """
 
 import threading
 from time import monotonic
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +34,22 @@ class Place:
         self.good = False
 
 
+class Batch(NamedTuple):
+    """What one run of the engine gets.
+
+    Attributes:
+        frames: in order.
+        pictures: uint8 `[B, H, W, 3]`, of these frames.
+        buffer: where they lie, to be given back.
+    """
+
+    frames: list[Taken]
+    pictures: Pictures
+    buffer: Pictures
+
+
 class Assembly:
-    """Hands batches from the thread that gathers frames to the engine's thread; any number of threads may decode.
+    """Hands batches from the thread that gathers frames to the engine's; any number of threads may decode.
 
     Args:
         max_batch: pictures in a batch at most.
@@ -45,7 +61,7 @@ class Assembly:
         self._max_batch = max_batch
         self._max_wait_s = max_wait_s
         self._open = np.empty(max_batch * height * width * 3, np.uint8)
-        self._lent = np.empty_like(self._open)
+        self._spare: list[Pictures] = []
         self._places: list[Place] = []
         self._decoding = 0
         self._first_at = 0.0
@@ -102,8 +118,8 @@ class Assembly:
                 self._free_the_end()
             self._changed.notify_all()
 
-    def take(self) -> tuple[list[Taken], Pictures] | None:
-        """The gathered batch and its pictures `[B, H, W, 3]`, valid until the next call; None once closed and empty."""
+    def take(self) -> Batch | None:
+        """The gathered batch; None once closed and empty. For one thread at a time."""
         with self._changed:
             self._engine_asks = True
             self._changed.notify_all()
@@ -113,13 +129,18 @@ class Assembly:
                 self._changed.wait(self._remaining())
             self._engine_asks = False
             places, self._places = self._places, []
-            self._open, self._lent = self._lent, self._open
+            lent, self._open = self._open, self._spare.pop() if self._spare else np.empty_like(self._open)
             self._changed.notify_all()
-            good = [number for number, place in enumerate(places) if place.good]
-            lent = _pictures(self._lent, places[0].taken.size)
-            # Only where a frame between others was of no use are pictures copied.
-            pictures = lent[: len(good)] if len(good) == len(places) else lent[good]
-            return [places[number].taken for number in good], pictures
+        good = [number for number, place in enumerate(places) if place.good]
+        pictures = _pictures(lent, places[0].taken.size)
+        # Only where a frame between others was of no use are pictures copied.
+        pictures = pictures[: len(good)] if len(good) == len(places) else pictures[good]
+        return Batch([places[number].taken for number in good], pictures, lent)
+
+    def give_back(self, batch: Batch) -> None:
+        """Its pictures are of no use any more."""
+        with self._changed:
+            self._spare.append(batch.buffer)
 
     def close(self) -> None:
         """No more frames will come; `take` hands out what is left and then None."""

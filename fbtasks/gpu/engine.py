@@ -24,7 +24,7 @@ LADDER: tuple[Provider, ...] = ("tensorrt", "cuda", "openvino", "cpu")
 
 
 class Engine(Protocol):
-    """Runs one model, for one thread at a time."""
+    """Runs one model."""
 
     @property
     def provider(self) -> str:
@@ -33,6 +33,10 @@ class Engine(Protocol):
     @property
     def max_batch(self) -> int:
         """Most pictures in one run; fewer than was asked for where larger batches gain nothing."""
+
+    @property
+    def at_once(self) -> int:
+        """How many threads may call `run` at a time. Where it is more than one, a batch gains nothing over these."""
 
     @property
     def model(self) -> PreparedModel:

@@ -35,6 +35,7 @@ class FixedEngine:
     model: PreparedModel
     max_batch: int
     provider: str = field(default="fixed", init=False)
+    at_once: int = field(default=1, init=False)
 
     def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
         """Waits as the host waits for a device: asleep, without the GIL."""

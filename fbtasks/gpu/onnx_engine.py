@@ -59,6 +59,7 @@ class OnnxEngine:
     provider: str
     max_batch: int
     device: str = "cuda"
+    at_once: int = field(default=1, init=False)
     inputs: dict[int, Any] = field(default_factory=dict)
 
     def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 class Runner:
-    """For one thread.
+    """For one thread, or for several that run one picture each.
 
     Attributes:
         limit: the largest batch that fits at present.

@@ -50,7 +50,7 @@ class _Run:
 
 
 class Watchdog:
-    """Watches the runs of one thread while the `with` block lasts.
+    """Watches runs while the `with` block lasts.
 
     Args:
         floor_s: no run is hung before so many seconds.
@@ -60,7 +60,7 @@ class Watchdog:
     def __init__(self, floor_s: float, on_hang: Callable[[str], None]) -> None:
         self._usual = UsualTime(floor_s)
         self._on_hang = on_hang
-        self._run: _Run | None = None
+        self._runs: dict[int, _Run] = {}
         self._began = threading.Event()
         self._stopped = False
         self._check_s = min(0.5, floor_s / 4)
@@ -68,14 +68,14 @@ class Watchdog:
 
     @contextmanager
     def watching(self, pictures: int) -> Iterator[None]:
-        """Around one run."""
-        began = monotonic()
-        self._run = _Run(pictures, began, self._usual.limit_s(pictures), self._usual.usual_s(pictures))
+        """Around one run; one for each thread at a time."""
+        began, thread = monotonic(), threading.get_ident()
+        self._runs[thread] = _Run(pictures, began, self._usual.limit_s(pictures), self._usual.usual_s(pictures))
         self._began.set()
         try:
             yield
         finally:
-            self._run = None
+            del self._runs[thread]
         self._usual.took(pictures, monotonic() - began)
 
     def __enter__(self) -> Self:
@@ -94,12 +94,17 @@ class Watchdog:
         while not self._stopped:
             self._began.wait()  # an idle worker costs nothing
             self._began.clear()
-            while (run := self._run) is not None:
-                ran_s = monotonic() - run.began
-                if ran_s > run.limit_s:
-                    self._on_hang(_told(run, ran_s))
+            while runs := list(self._runs.values()):
+                run = min(runs, key=_hangs_at)
+                now = monotonic()
+                if now > _hangs_at(run):
+                    self._on_hang(_told(run, now - run.began))
                     return
                 pause.wait(min(self._check_s, run.limit_s))
+
+
+def _hangs_at(run: _Run) -> float:
+    return run.began + run.limit_s
 
 
 def _told(run: _Run, ran_s: float) -> str:

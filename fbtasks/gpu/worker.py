@@ -4,6 +4,10 @@ The gathering thread takes frames from Redis and, with a few more threads, decod
 thread runs the model on the batch before; the publishing thread sends the results of the batch before that. All of them
 spend their time outside the interpreter's lock. Redis being away costs frames, which are counted, and nothing else.
 
+An engine that computes several runs at once, as one on a CPU does, has a thread for each of them and gets one frame in
+each: the next frame begins as soon as any of them is done, not when all are. Results are published in the order in
+which their frames were taken.
+
 Several workers may share the list. Each takes what it can run next; only of a backlog, frames that waited there for
 longer than a few runs take, does it take more, to choose the freshest. (Clocks of producers and workers must agree, as
 for the age limit.) Two results of one camera may overtake each other then, and the logic drops the late one.
@@ -20,7 +24,7 @@ from time import monotonic, sleep, time
 
 from fbtasks.detections import BatchCandidates
 from fbtasks.errors import BadMessage
-from fbtasks.gpu.assembly import Assembly, Pictures, Place
+from fbtasks.gpu.assembly import Assembly, Batch, Place
 from fbtasks.gpu.batcher import Batcher, Taken
 from fbtasks.gpu.engine import cores
 from fbtasks.gpu.engines import Engines
@@ -35,8 +39,8 @@ from fbtasks.wire import Frame, Result, decode_frame, encode
 
 log = logging.getLogger(__name__)
 
-DECODE = "decode"
-"""Begins the names of the decoding threads."""
+DECODE, RUN = "decode", "run"
+"""Begin the names of the threads that decode, and of those that run the model besides the calling one."""
 POLL_S = 0.5
 """Longest wait for frames; bounds how late a request to stop is seen."""
 AWAY_PAUSE_S = 0.2
@@ -120,7 +124,8 @@ class GpuWorker:
         self._frames = frames
         self._mailboxes = mailboxes
         self._dead = dead
-        self._max_batch = engines.full.max_batch
+        self._runs = engines.full.at_once
+        self._max_batch = engines.full.max_batch if self._runs == 1 else 1
         self._metrics.limit.set(self._max_batch)
         self._min_confidence = min_confidence
         self._wake = wake
@@ -133,7 +138,8 @@ class GpuWorker:
             self._max_batch, self._model.input_height, self._model.input_width, max_wait_s=max_wait_ms / 1000
         )
         self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, self._max_batch, cores()), DECODE)
-        self._done: queue.Queue[_Done | None] = queue.Queue(maxsize=2)
+        self._turn = threading.Lock()
+        self._coming: queue.Queue[Future[_Done] | None] = queue.Queue(maxsize=self._runs + 2)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
         self.progress = Progress(Counter(), self._max_batch)
@@ -148,30 +154,32 @@ class GpuWorker:
         Raises:
             Whatever the engine raised or a thread died of: a worker that lost a part must be replaced as a whole.
         """
-        gathering = self._thread("gather", self._gather, then=self._assembly.close)
-        publishing = self._thread("publish", self._publish, then=self._assembly.close)
-        try:
-            with self._watchdog:
-                while (batch := self._assembly.take()) is not None and self._failure is None:
-                    self._hand_over(self._infer(*batch), publishing)
-        finally:
-            self._stop.set()
-            self._assembly.close()
-            self._hand_over(None, publishing)
-            publishing.join()
-            gathering.join()
-            self._decoders.shutdown()
+        gathering = self._thread("gather", self._gather)
+        self._publishing = self._thread("publish", self._publish)
+        with self._watchdog:
+            others = [self._thread(f"{RUN}-{number}", self._run_batches) for number in range(1, self._runs)]
+            try:
+                self._run_batches()
+            finally:
+                self._stop.set()
+                self._assembly.close()
+                for thread in others:
+                    thread.join()
+                self._announce(None)
+                self._publishing.join()
+                gathering.join()
+                self._decoders.shutdown()
         if self._failure is not None:
             raise self._failure
 
-    def _thread(self, name: str, work: Callable[[], None], *, then: Callable[[], None]) -> threading.Thread:
+    def _thread(self, name: str, work: Callable[[], None]) -> threading.Thread:
         def guarded() -> None:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - kept and raised by `run` in the main thread
                 self._failure = self._failure or error
             finally:
-                then()
+                self._assembly.close()
 
         thread = threading.Thread(target=guarded, name=name, daemon=True)
         thread.start()
@@ -292,17 +300,37 @@ class GpuWorker:
 
     # running
 
-    def _infer(self, frames: list[Taken], pictures: Pictures) -> _Done:
+    def _run_batches(self) -> None:
+        while self._failure is None and (announced := self._next()) is not None:
+            batch, coming = announced
+            try:
+                coming.set_result(self._infer(batch))
+            except BaseException as error:
+                coming.set_exception(error)
+                raise
+            self._assembly.give_back(batch)
+
+    def _next(self) -> "tuple[Batch, Future[_Done]] | None":
+        """The next batch, its place in the order of publishing taken."""
+        with self._turn:
+            batch = self._assembly.take()
+            if batch is None:
+                return None
+            coming: Future[_Done] = Future()
+            self._announce(coming)
+            return batch, coming
+
+    def _infer(self, batch: Batch) -> _Done:
         began = monotonic()
         try:
-            candidates = self._runner.run(self._engines[frames[0].size], pictures)
+            candidates = self._runner.run(self._engines[batch.frames[0].size], batch.pictures)
         finally:
             self.progress.batch_limit = self._runner.limit.limit
             self.progress.counters["memory_faults"] = self._runner.memory_faults
         # All that can be told later is: the engine stands still between two runs.
         took_s = monotonic() - began
         self.progress.run_ms = took_s * 1000
-        return _Done(frames, candidates, time(), took_s)
+        return _Done(batch.frames, candidates, time(), took_s)
 
     def _tell_of_run(self, done: _Done) -> None:
         self._metrics.limit.set(self.progress.batch_limit)
@@ -314,7 +342,7 @@ class GpuWorker:
         """Save what can be saved; the engine's thread will not come back."""
         self._stop.set()
         deadline = monotonic() + FLUSH_S
-        while self._done.unfinished_tasks and monotonic() < deadline:
+        while self._coming.unfinished_tasks > 1 and monotonic() < deadline:
             sleep(0.01)
         told = self.progress.counters
         told["frames_lost"] = told["frames_taken"] - sum(told[name] for name in FINISHED)
@@ -322,11 +350,11 @@ class GpuWorker:
         log.critical("%s; %d frames are lost, this worker ends to be replaced", what, told["frames_lost"])
         self._on_hang()
 
-    def _hand_over(self, done: _Done | None, publishing: threading.Thread) -> None:
+    def _announce(self, coming: "Future[_Done] | None") -> None:
         """Wait for room in the publishing thread's queue, unless that thread is no more."""
-        while publishing.is_alive():
+        while self._publishing.is_alive():
             try:
-                self._done.put(done, timeout=POLL_S)
+                self._coming.put(coming, timeout=POLL_S)
             except queue.Full:
                 continue
             return
@@ -334,9 +362,9 @@ class GpuWorker:
     # publishing
 
     def _publish(self) -> None:
-        while (done := self._done.get()) is not None:
-            self._send(done)
-            self._done.task_done()
+        while (coming := self._coming.get()) is not None:
+            self._send(coming.result())
+            self._coming.task_done()
 
     def _send(self, done: _Done) -> None:
         self._tell_of_run(done)

@@ -172,9 +172,18 @@ def test_the_way_without_its_own_run_holds_the_wait_for_those_before() -> None:
 def test_added_is_neither_the_own_run_nor_those_that_were_waited_for() -> None:
     runs = [Run(10.0, 0.020, 1), Run(10.021, 0.020, 1), Run(10.060, 0.020, 1), Run(10.085, 0.020, 1)]
     # Came in the middle of the first run, 10 ms before its end; then 1 ms, its own run of 20 ms, and 4 ms.
-    assert added_s(Sample(9.990, 9.995, 10.0215, 10.025), runs) == pytest.approx(0.005)
+    waited = Sample(9.990, 9.995, 10.0215, 10.025)
     # Found the engine free for 9 ms; the run that began before its result was read is not the pipeline's excuse.
-    assert added_s(Sample(10.031, 10.032, 10.0601, 10.068), runs) == pytest.approx(0.017)
+    found_free = Sample(10.031, 10.032, 10.0601, 10.068)
+    assert added_s([waited, found_free], runs, at_once=1) == pytest.approx([0.005, 0.017])
+
+
+def test_waiting_for_an_engine_that_has_room_is_added() -> None:
+    runs = [Run(10.010, 0.030, 1), Run(10.020, 0.030, 1), Run(10.040, 0.029, 1)]
+    # Came with both runs under way, 5 ms before the first ended; 1 ms later its own began, and 4 ms came after that.
+    assert added_s([Sample(10.005, 10.006, 10.0401, 10.044)], runs, at_once=2) == pytest.approx([0.005])
+    # With room for a third, all but its own run is the pipeline's.
+    assert added_s([Sample(10.005, 10.006, 10.0401, 10.044)], runs, at_once=3) == pytest.approx([0.010])
 
 
 def test_every_camera_sends_at_its_own_moment_of_the_same_period() -> None:

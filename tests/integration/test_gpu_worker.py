@@ -52,6 +52,7 @@ class Brightness:
     def __init__(self, width: int = SIDE, height: int = SIDE) -> None:
         self.model = PreparedModel(Path("none"), {0: "horse"}, width, height, 2, "brightness-0", None)
         self.max_batch = 8
+        self.at_once = 1
         self.fits = 32
         self.gate = threading.Event()
         self.gate.set()
@@ -91,9 +92,16 @@ class Bench:
         self.worker: GpuWorker | None = None
 
     def start(
-        self, *, engine: Engine | None = None, engines: Engines | None = None, max_batch: int = 8, **options: Any
+        self,
+        *,
+        engine: Engine | None = None,
+        engines: Engines | None = None,
+        max_batch: int = 8,
+        at_once: int = 1,
+        **options: Any,
     ) -> "Future[None]":
         self.engine.max_batch = max_batch
+        self.engine.at_once = at_once
         self.worker = GpuWorker(
             engines or Engines(engine or self.engine),
             self.frames,
@@ -143,7 +151,9 @@ def bench(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         made.engine.gate.set()
         if made.worker is not None:
             made.worker.stop()
-    assert not [thread.name for thread in threading.enumerate() if thread.name in {"gather", "publish"}]
+    assert not [
+        thread.name for thread in threading.enumerate() if thread.name.startswith(("gather", "publish", "run-"))
+    ]
 
 
 def picture(brightness: int) -> bytes:
@@ -304,11 +314,12 @@ def test_stopping_an_idle_worker_takes_no_time(bench: Bench) -> None:
     assert monotonic() - began < 2.0
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
 @pytest.mark.parametrize("batches", range(4))
-def test_stopping_finishes_what_is_held(bench: Bench, batches: int) -> None:
+def test_stopping_finishes_what_is_held(bench: Bench, batches: int, at_once: int) -> None:
     """Every frame that left the list is published or counted as given up, whenever the stop comes."""
     bench.engine.gate.clear()
-    running = bench.start(max_batch=4)
+    running = bench.start(max_batch=4, at_once=at_once)
     for seq in range(3):
         bench.frames.push([message(f"camera-{number}", seq) for number in range(12)])
     assert bench.engine.asked.wait(TIMEOUT_S)
@@ -321,13 +332,55 @@ def test_stopping_finishes_what_is_held(bench: Bench, batches: int) -> None:
     running.result(TIMEOUT_S)
     told = bench.counters
     assert told["frames_taken"] == told["results"] + told["frames_superseded"] + told["frames_stale"]
-    assert told["results"] >= 4
+    assert told["results"] >= (4 if at_once == 1 else 3)
     assert sum(len(bench.results(f"camera-{number}")) for number in range(12)) == told["results"]
 
 
-def test_an_engine_that_fails_ends_the_worker(bench: Bench) -> None:
+def test_an_engine_that_computes_several_at_once_gets_one_frame_in_each_run(bench: Bench) -> None:
+    meeting = threading.Barrier(3)
+
+    class Meeting(Brightness):
+        def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
+            meeting.wait(TIMEOUT_S)
+            return super().run(frames)
+
+    bench.engine = Meeting()
+    bench.frames.push([message(f"camera-{number}") for number in range(9)])
+    bench.stop(bench.start_and_wait("results", 9, at_once=3))
+    assert bench.engine.batches == [1] * 9
+
+
+def test_results_come_in_the_order_of_the_frames_whichever_run_ends_first(bench: Bench) -> None:
+    later_is_done = threading.Event()
+
+    class Overtaken(Brightness):
+        """A dark picture takes until a bright one is done."""
+
+        def run(self, frames: NDArray[np.uint8]) -> BatchCandidates:
+            found = super().run(frames)
+            if found.confidence[0, 0] > 0.5:
+                later_is_done.set()
+            else:
+                assert later_is_done.wait(TIMEOUT_S)
+            return found
+
+    bench.engine = Overtaken()
+    running = bench.start(at_once=2)
+    bench.frames.push([message("box-3", 1, brightness=100)])
+    assert bench.engine.asked.wait(TIMEOUT_S)
+    bench.frames.push([message("box-3", 2, brightness=200)])
+    bench.wait_for("results", 2)
+    bench.stop(running)
+    assert [(result.seq, bool(result.boxes().confidence[0] > 0.5)) for result in bench.results("box-3")] == [
+        (1, False),
+        (2, True),
+    ]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_an_engine_that_fails_ends_the_worker(bench: Bench, at_once: int) -> None:
     bench.engine.fault = RuntimeError("device lost")
-    running = bench.start(max_batch=1)
+    running = bench.start(max_batch=1, at_once=at_once)
     bench.frames.push([message(f"camera-{number}") for number in range(20)])
     with pytest.raises(RuntimeError, match="device lost"):
         running.result(TIMEOUT_S)
@@ -525,11 +578,12 @@ def test_an_engine_for_which_no_picture_fits_ends_the_worker(bench: Bench) -> No
         bench.start().result(TIMEOUT_S)
 
 
+@pytest.mark.parametrize("at_once", [1, 3])
 def test_a_hanging_engine_is_told_after_all_is_saved_that_can_be(
-    bench: Bench, caplog: pytest.LogCaptureFixture
+    bench: Bench, caplog: pytest.LogCaptureFixture, at_once: int
 ) -> None:
     told = threading.Event()
-    running = bench.start(max_batch=4, hang_s=0.1, on_hang=told.set)
+    running = bench.start(max_batch=4, at_once=at_once, hang_s=0.1, on_hang=told.set)
     bench.frames.push([message("good")])
     bench.wait_for("results", 1)
     bench.engine.gate.clear()

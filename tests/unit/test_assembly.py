@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fbtasks.gpu.assembly import Assembly, Pictures, Place
+from fbtasks.gpu.assembly import Assembly, Batch, Pictures, Place
 from fbtasks.gpu.batcher import Taken
 from tests.unit.test_batcher import NOW, taken
 from tests.waiting import wait_until
@@ -51,9 +51,9 @@ def add(gathering: Assembly, one: Taken, decode: Callable[[Pictures], None]) -> 
         gathering.settle(place, good=good)
 
 
-def numbers(batch: tuple[list[Taken], Pictures] | None) -> list[int]:
+def numbers(batch: Batch | None) -> list[int]:
     assert batch is not None
-    return [one.frame.seq for one in batch[0]]
+    return [one.frame.seq for one in batch.frames]
 
 
 def is_waiting(future: "Future[Any]") -> bool:
@@ -73,8 +73,8 @@ def test_frames_come_out_in_order_with_their_pictures() -> None:
     batch = gathering.take()
     assert numbers(batch) == [0, 1, 2]
     assert batch is not None
-    assert batch[1].shape == (3, 2, 3, 3)
-    assert batch[1][:, 0, 0, 0].tolist() == [10, 11, 12]
+    assert batch.pictures.shape == (3, 2, 3, 3)
+    assert batch.pictures[:, 0, 0, 0].tolist() == [10, 11, 12]
 
 
 def test_each_batch_has_the_size_of_its_first_picture() -> None:
@@ -86,9 +86,9 @@ def test_each_batch_has_the_size_of_its_first_picture() -> None:
             assert gathering.size == size
         batch = gathering.take()
         assert batch is not None
-        assert batch[1].shape == (2, size[1], size[0], 3)
-        assert batch[1][:, 0, 0, 0].tolist() == [7, 8]
-        assert (batch[1] == batch[1][:, :1, :1, :1]).all()
+        assert batch.pictures.shape == (2, size[1], size[0], 3)
+        assert batch.pictures[:, 0, 0, 0].tolist() == [7, 8]
+        assert (batch.pictures == batch.pictures[:, :1, :1, :1]).all()
 
 
 def test_whoever_waits_for_another_size_is_told_when_the_open_batch_is_taken(threads: ThreadPoolExecutor) -> None:
@@ -101,6 +101,28 @@ def test_whoever_waits_for_another_size_is_told_when_the_open_batch_is_taken(thr
     gathering.take()
     waiting.result(TIMEOUT_S)
     assert gathering.size is None
+
+
+def test_pictures_stay_until_they_are_given_back_and_their_memory_is_used_again() -> None:
+    gathering = assembly(max_batch=1)
+
+    def next_batch(colour: int) -> Batch:
+        add(gathering, frame(colour), painting(colour))
+        batch = gathering.take()
+        assert batch is not None
+        return batch
+
+    held = [next_batch(colour) for colour in range(4)]
+    assert [batch.pictures.max() for batch in held] == [0, 1, 2, 3]
+    for batch in held:
+        gathering.give_back(batch)
+    later = []
+    for colour in range(4, 30):
+        later.append(next_batch(colour))
+        assert later[-1].pictures.max() == colour
+        gathering.give_back(later[-1])
+    # One was open meanwhile.
+    assert len({id(batch.buffer) for batch in held + later}) == 5
 
 
 def test_an_idle_engine_is_served_with_the_first_frame(threads: ThreadPoolExecutor) -> None:
@@ -157,7 +179,7 @@ def test_a_picture_that_cannot_be_decoded_leaves_its_place_free() -> None:
     batch = gathering.take()
     assert numbers(batch) == [1, 3]
     assert batch is not None
-    assert batch[1][:, 0, 0, 0].tolist() == [1, 3]
+    assert batch.pictures[:, 0, 0, 0].tolist() == [1, 3]
 
 
 def test_a_frame_of_no_use_between_others_leaves_no_gap() -> None:
@@ -171,7 +193,7 @@ def test_a_frame_of_no_use_between_others_leaves_no_gap() -> None:
     batch = gathering.take()
     assert numbers(batch) == [1, 3]
     assert batch is not None
-    assert batch[1][:, 0, 0, 0].tolist() == [1, 3]
+    assert batch.pictures[:, 0, 0, 0].tolist() == [1, 3]
     assert gathering.room(0) == 4
 
 
@@ -217,7 +239,7 @@ def test_the_engine_gets_no_picture_that_is_still_being_decoded(threads: ThreadP
     adding.result(TIMEOUT_S)
     batch = asking.result(TIMEOUT_S)
     assert batch is not None
-    assert batch[1].max() == batch[1].min() == 7
+    assert batch.pictures.max() == batch.pictures.min() == 7
 
 
 def test_closing_hands_out_what_is_left_and_then_nothing() -> None:
@@ -253,7 +275,7 @@ def test_closing_frees_a_decoder_that_waits_for_room(threads: ThreadPoolExecutor
 def test_under_load_nothing_is_lost_mixed_up_or_overwritten(
     threads: ThreadPoolExecutor, max_batch: int, max_wait_s: float
 ) -> None:
-    """Three decoders, which find some frames useless; a picture keeps its colour until the engine asks again."""
+    """Three decoders, which find some frames useless; a picture keeps its colour until it is given back."""
     gathering = assembly(max_batch, max_wait_s)
     total = 500
 
@@ -274,7 +296,7 @@ def test_under_load_nothing_is_lost_mixed_up_or_overwritten(
     seen: list[int] = []
     handed: queue.SimpleQueue[int] = queue.SimpleQueue()
     while (batch := gathering.take()) is not None:
-        frames, pictures = batch
+        frames, pictures, _ = batch
         handed.put(len(frames))
         before = pictures.copy()
         expected = np.array([one.frame.seq % 251 for one in frames])
@@ -282,6 +304,7 @@ def test_under_load_nothing_is_lost_mixed_up_or_overwritten(
         assert (pictures == expected[:, None, None, None]).all()
         np.testing.assert_array_equal(pictures, before)
         seen += [one.frame.seq for one in frames]
+        gathering.give_back(batch)
     decoding.result(TIMEOUT_S)
     assert seen == [number for number in range(total) if number % 7 != 0]
     assert handed.qsize() >= len(seen) / max_batch

@@ -1,6 +1,7 @@
 """The engine on a CPU: which lane computes what, and when."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -75,15 +76,44 @@ def test_a_few_for_many_lanes_are_computed_one_after_another() -> None:
     several = engine(alone, *lanes)
     assert colours(several.run(pictures(2))) == [0, 1]
     assert alone.done == [0, 1]
-    assert colours(several.run(pictures(3))) == [0, 1, 2]
-    assert alone.done == [0, 1]
 
 
-def test_what_is_left_for_a_few_lanes_is_computed_by_all_threads() -> None:
-    alone, lanes = FakeLane(), [FakeLane() for _ in range(2)]
-    assert colours(engine(alone, *lanes).run(pictures(7))) == [0, 1, 2, 3, 4, 5, 6]
-    assert alone.done == [6]
-    assert sorted(lanes[0].done + lanes[1].done) == [0, 1, 2, 3, 4, 5]
+def test_more_than_half_as_many_as_lanes_are_computed_at_once() -> None:
+    meeting = threading.Barrier(3)
+
+    class Meeting(FakeLane):
+        def __call__(self, frame: NDArray[np.uint8]) -> BatchCandidates:
+            meeting.wait(WAIT_S)
+            return super().__call__(frame)
+
+    alone = FakeLane()
+    assert colours(engine(alone, *(Meeting() for _ in range(4))).run(pictures(3))) == [0, 1, 2]
+    assert alone.done == []
+
+
+def test_whoever_comes_while_another_computes_gets_a_lane_and_who_comes_alone_all_threads() -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    class Slow(FakeLane):
+        def __call__(self, frame: NDArray[np.uint8]) -> BatchCandidates:
+            begun.set()
+            assert go_on.wait(WAIT_S)
+            return super().__call__(frame)
+
+    alone, lanes = Slow(), [FakeLane() for _ in range(2)]
+    found = engine(alone, *lanes)
+    assert found.at_once == 2
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(found.run, pictures(1))
+        assert begun.wait(WAIT_S)
+        others = [threads.submit(found.run, pictures(3)[2:]), threads.submit(found.run, pictures(2)[1:])]
+        assert not any(other.done() for other in others)
+        go_on.set()
+        assert [colours(done.result(WAIT_S)) for done in (first, *others)] == [[0], [2], [1]]
+    assert sorted(alone.done + lanes[0].done + lanes[1].done) == [0, 1, 2]
+    assert alone.done[0] == 0
+    found.run(pictures(1))
+    assert alone.done[-1] == 0
 
 
 def test_the_lane_that_is_done_first_goes_on_and_the_order_is_kept() -> None:
@@ -96,12 +126,12 @@ def test_the_lane_that_is_done_first_goes_on_and_the_order_is_kept() -> None:
 
 def test_a_failure_comes_when_no_lane_computes_any_more() -> None:
     later = threading.Semaphore(0)
-    lanes = [FakeLane(held=(1, later, 1), refused=0) for _ in range(2)]
+    lanes = [FakeLane(held=(1, later, 1), refused=0) for _ in range(3)]
     timer = threading.Timer(0.1, later.release)
     timer.start()
     with pytest.raises(OutOfDeviceMemory, match="bad_alloc"):
-        engine(FakeLane(), *lanes).run(pictures(2))
-    assert sorted(lane.done for lane in lanes) == [[], [1]]
+        engine(*lanes).run(pictures(2))
+    assert sorted(lane.done for lane in lanes) == [[], [], [1]]
     timer.join()
 
 

@@ -24,6 +24,7 @@ class Small:
 
     provider = "none"
     max_batch = 8
+    at_once = 1
 
     def __init__(self, fits: int) -> None:
         self.model = fixed_engine("fixed:1ms", 8, input_size=(SIDE, SIDE)).model

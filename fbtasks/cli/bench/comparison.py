@@ -119,7 +119,7 @@ def compare(
         load = LOAD * median(turn.fps for turn in turns[answer])
         sent, samples = worker.pace(load, LATENCY_TURNS * seconds, answer)
         runs = engine.runs[first_run:]
-        added[answer] = percentiles([added_s(sample, runs) for sample in samples])
+        added[answer] = percentiles(added_s(samples, runs, engine.at_once))
         waited[answer], stages[answer] = latency(samples, runs)
         lost += sent - len(samples)
         progress(LATENCY_TURNS)
@@ -140,7 +140,7 @@ def latency(samples: Sequence[Sample], runs: Sequence[Run]) -> tuple[dict[str, f
 
     Args:
         samples: of frames whose batches are among `runs`.
-        runs: in order.
+        runs: as they ended.
     """
     pairs = [(sample, runs[_own(sample, runs)]) for sample in samples]
     stages = {
@@ -152,19 +152,31 @@ def latency(samples: Sequence[Sample], runs: Sequence[Run]) -> tuple[dict[str, f
     return waited, {stage: percentiles(times) for stage, times in stages.items()}
 
 
-def added_s(sample: Sample, runs: Sequence[Run]) -> float:
-    """Seconds of a frame's way, from capture to result, in which the engine did not run; what runs after it counts.
+def added_s(samples: Sequence[Sample], runs: Sequence[Run], at_once: int) -> list[float]:
+    """Seconds of each frame's way, from capture to result, without its own run and the wait for room in the engine.
+
+    The engine has no room while as many runs are under way as it takes at once.
 
     Args:
-        sample: of a frame whose batch is among `runs`.
-        runs: in order.
+        samples: of frames whose batches are among `runs`.
+        runs: as they ended.
     """
-    busy_s = 0.0
-    for run in reversed(runs[: _own(sample, runs) + 1]):
-        if run.ended_at <= sample.captured_at:
-            break
-        busy_s += min(run.run_s, run.ended_at - sample.captured_at)
-    return sample.arrived_at - sample.captured_at - busy_s
+    began, ended = _taken(runs, at_once)
+    added = []
+    for sample in samples:
+        own = runs[_own(sample, runs)]
+        before = np.minimum(ended, own.ended_at - own.run_s) - np.maximum(began, sample.captured_at)
+        added.append(sample.arrived_at - sample.captured_at - own.run_s - float(before.clip(0).sum()))
+    return added
+
+
+def _taken(runs: Sequence[Run], at_once: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Beginnings and ends of the spans in which so many runs were under way, unix seconds."""
+    changes = sorted([(run.ended_at - run.run_s, 1) for run in runs] + [(run.ended_at, -1) for run in runs])
+    under_way = np.cumsum([change for _, change in changes])
+    full = np.flatnonzero(under_way >= at_once)
+    at = np.array([at for at, _ in changes])
+    return at[full], at[full + 1]
 
 
 def _own(sample: Sample, runs: Sequence[Run]) -> int:

@@ -1,5 +1,6 @@
 """Engines as `fbtasks bench` runs them: opened by name, every run timed."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import monotonic, thread_time, time
@@ -40,13 +41,14 @@ class TimedEngine:
     """An engine that keeps the time of its runs; see `fbtasks.gpu.engine.Engine`.
 
     Attributes:
-        runs: all of them, in order.
-        thread_s: what the runs took of the calling thread's processor time, seconds.
+        runs: all of them, as they ended.
+        thread_s: what the runs took of the calling threads' processor time, seconds.
     """
 
     engine: Engine
     runs: list[Run] = field(default_factory=list)
     thread_s: float = 0.0
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def provider(self) -> str:
@@ -57,6 +59,10 @@ class TimedEngine:
         return self.engine.max_batch
 
     @property
+    def at_once(self) -> int:
+        return self.engine.at_once
+
+    @property
     def model(self) -> PreparedModel:
         return self.engine.model
 
@@ -64,8 +70,9 @@ class TimedEngine:
         """See `Engine.run`."""
         began, began_thread = monotonic(), thread_time()
         candidates = self.engine.run(frames)
-        self.thread_s += thread_time() - began_thread
-        self.runs.append(Run(time(), monotonic() - began, len(frames)))
+        with self._counting:
+            self.thread_s += thread_time() - began_thread
+            self.runs.append(Run(time(), monotonic() - began, len(frames)))
         return candidates
 
     def warm_up(self) -> None:

@@ -30,7 +30,7 @@ from fbtasks.cli.bench.load import (
     timetable,
 )
 from fbtasks.gpu.engines import Engines
-from fbtasks.gpu.worker import DECODE, GpuWorker
+from fbtasks.gpu.worker import DECODE, RUN, GpuWorker
 from fbtasks.keys import Keys
 from fbtasks.lifecycle import leave, settle
 from fbtasks.mailbox import Mailboxes
@@ -43,7 +43,7 @@ IN_FLIGHT = 4
 """Frames under way at full load, in batches: one runs, one is decoded, one waits in Redis, one is on its way back."""
 POLL_S = 0.2
 WARM_UP_S = 1.0
-RUN = "bench-run"
+WORKER = "bench-worker"
 
 
 class TimedFrames(FrameQueue):
@@ -129,7 +129,7 @@ class PipelineUnderTest:
         load.start()
         theirs.close()
         settle()
-        with ThreadPoolExecutor(1, RUN) as threads:
+        with ThreadPoolExecutor(1, WORKER) as threads:
             self._run = threads.submit(self._worker.run)
             try:
                 yield
@@ -181,12 +181,14 @@ class PipelineUnderTest:
     def _cpu(self) -> dict[str, float]:
         """Processor seconds spent so far, by part. Decoding writes into the batch itself: there is no copy to list."""
         threads = {thread.name: thread_seconds(thread) for thread in threading.enumerate()}
-        decoders = sum(spent for name, spent in threads.items() if name.startswith(DECODE))
+        decoders, others = (
+            sum(spent for name, spent in threads.items() if name.startswith(begins)) for begins in (DECODE, RUN)
+        )
         info: list[Any] = [server.info("cpu") for server in self._servers]
         return {
             "fetch": self._frames.thread_s,
             "decode": threads["gather"] - self._frames.thread_s + decoders,
-            "run": threads[f"{RUN}_0"] - self._engine.thread_s,
+            "run": threads[f"{WORKER}_0"] + others - self._engine.thread_s,
             "publish": threads["publish"],
             "redis": sum(told["used_cpu_user"] + told["used_cpu_sys"] for told in info),
         }
