@@ -7,6 +7,8 @@ that the worker runs, and the logic's suppression of double boxes.
 import argparse
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -46,8 +48,8 @@ CLEARLY = 0.5
 LEAST_SURE = (LogicSettings().confidence, GpuSettings().min_confidence)
 """From which confidence boxes start a track, and from which they leave the worker."""
 _SCENARIOS = Path(__file__).parents[1] / "benchmarks" / "scenarios"
-_BATCH = 8
-"""Pictures in one run at most."""
+_PART = 8
+"""Pictures that are held at once."""
 _RUNS = 60
 """Of which the median is told."""
 
@@ -65,15 +67,18 @@ class Detector:
     def __init__(self, model: Path, cache: Path, *, height: int = INPUT, threads: int = 0) -> None:
         prepared = prepare(model, cache, input_size=(INPUT, height))
         self.engine: Engine = open_engine(
-            prepared, provider="cpu", max_batch=_BATCH, threads=threads, precision="float32", cache_dir=cache
+            prepared, provider="cpu", max_batch=_PART, threads=threads, precision="float32", cache_dir=cache
         )
 
     def results(self, pictures: Iterable[Labelled], least: float = LEAST) -> Iterator[tuple[Boxes, Labelled]]:
         """Found boxes of each picture, in input pixels, at least so sure, doubles suppressed."""
-        for some in _in_batches(pictures, self.engine.max_batch):
-            candidates = self.engine.run(np.stack([picture.pixels() for picture in some]))
-            for index, picture in enumerate(some):
-                yield non_max_suppression(candidates.of(index, least), LogicSettings().nms_iou), picture
+        with ThreadPoolExecutor(self.engine.at_once) as threads:
+            for some in _in_parts(pictures, _PART):
+                yield from zip(threads.map(partial(self._found, least=least), some), some, strict=True)
+
+    def _found(self, picture: Labelled, least: float) -> Boxes:
+        candidates = self.engine.run(picture.pixels()[None])
+        return non_max_suppression(candidates.of(0, least), LogicSettings().nms_iou)
 
     def milliseconds(self) -> float:
         """Of one picture, without JPEG and suppression."""
@@ -88,7 +93,7 @@ class Detector:
         return 1000 * median(taken)
 
 
-def _in_batches(pictures: Iterable[Labelled], size: int) -> Iterator[list[Labelled]]:
+def _in_parts(pictures: Iterable[Labelled], size: int) -> Iterator[list[Labelled]]:
     some: list[Labelled] = []
     for picture in pictures:
         some.append(picture)

@@ -41,11 +41,11 @@ Stage = tuple[float, tuple[Shape, ...], float]
 
 _LEARNING: tuple[Stage, ...] = (
     (0.25, ((192, 320),), 0.5),
-    (0.75, (*[(256, 448)] * 7, (448, 448)), 0.5),
-    (1.0, (*[(384, 640)] * 7, (640, 640)), 0.4),
+    (0.75, (*[(256, 448)] * 15, (448, 448)), 0.5),
+    (1.0, (*[(384, 640)] * 15, (640, 640)), 0.4),
 )
 """Small pictures first: they teach the shapes at several times the speed."""
-_SETTLING: tuple[Stage, ...] = ((1.0, (*[(384, 640)] * 7, (640, 640)), 0.0),)
+_SETTLING: tuple[Stage, ...] = ((1.0, (*[(384, 640)] * 15, (640, 640)), 0.0),)
 """Pictures as the producer sends them, at last."""
 _SETTLING_RATE = 0.25
 """Of the highest rate of learning."""
@@ -410,8 +410,8 @@ def main() -> None:
     parser.add_argument("--start", type=Path, help="network.pt or model of an earlier training, to settle on")
     parser.add_argument("--pictures", type=int, default=9600, help="of horses and persons")
     parser.add_argument("--empty", type=int, default=2400, help="pictures of nobody")
-    parser.add_argument("--steps", type=int, default=8000, help="of learning")
-    parser.add_argument("--settling", type=int, default=900, help="steps with what is hard")
+    parser.add_argument("--steps", type=int, default=7400, help="of learning")
+    parser.add_argument("--settling", type=int, default=800, help="steps with what is hard")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest rate of learning")
     parser.add_argument("--batch", type=int, default=8, help="pictures of each process in one step")
     parser.add_argument("--processes", type=int, default=2, help="with one thread each")

@@ -148,7 +148,8 @@ def serve(settings: Settings, engines: "Engines") -> None:
 
     registry.register(ReportCollector(report, gpu_families))
     full = engines.full
-    log.info("ready: %s on %s, batches of up to %d", full.model.model_id, full.provider, full.max_batch)
+    size = f"batches of up to {full.max_batch}" if full.at_once == 1 else f"{full.at_once} frames at once"
+    log.info("ready: %s on %s, %s", full.model.model_id, full.provider, size)
     metrics = MetricsServer(settings.prometheus, "gpu", registry)
     with on_stop(worker.stop), Reporter(board, report), metrics, Presence("infer", report, batch_shown):
         settle()

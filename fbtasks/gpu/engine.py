@@ -36,7 +36,7 @@ class Engine(Protocol):
 
     @property
     def at_once(self) -> int:
-        """How many threads may call `run` at a time. Where it is more than one, a batch gains nothing over these."""
+        """How many threads may call `run` at a time: several where they gain more than a batch."""
 
     @property
     def model(self) -> PreparedModel:

@@ -89,12 +89,12 @@ class OnnxEngine:
 
 
 def open_cpu(model: PreparedModel, max_batch: int, threads: int) -> CpuEngine:
-    """An engine on ONNX Runtime's own CPU provider."""
+    """An engine on ONNX Runtime's own CPU provider, with at most `max_batch` runs at once."""
     alone = _cpu_lane(model, threads)
     count = min(threads, max_batch)
     # Whoever calls computes too, so one session serves all at once, with the threads that are left.
     beside = [_cpu_lane(model, threads - count + 1)] * count if count > 1 else []
-    return CpuEngine(model, "cpu", alone, beside, max_batch)
+    return CpuEngine(model, "cpu", alone, beside)
 
 
 def open_cpu_as_gpu(model: PreparedModel, max_batch: int, threads: int) -> OnnxEngine:

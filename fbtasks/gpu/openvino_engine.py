@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 
 def open_openvino(model: PreparedModel, max_batch: int, half: bool, threads: int) -> CpuEngine:
-    """An engine on OpenVINO's CPU device; `half` allows bfloat16 or float16 where the processor computes in it.
+    """An engine on OpenVINO's CPU device, with at most `max_batch` runs at once.
+
+    `half` allows bfloat16 or float16 where the processor computes in it.
 
     Raises:
         ProviderUnavailable: OpenVINO is not installed or does not take the model.
@@ -40,13 +42,13 @@ def open_openvino(model: PreparedModel, max_batch: int, half: bool, threads: int
         graph.reshape([1, model.input_height, model.input_width, 3])
         soonest = core.compile_model(graph, "CPU", config | {"PERFORMANCE_HINT": "LATENCY"})
         alone = _lane(soonest.create_infer_request())
-        return CpuEngine(model, "openvino", alone, _beside(core, graph, config, max_batch), max_batch)
+        return CpuEngine(model, "openvino", alone, _beside(core, graph, config, max_batch))
     except RuntimeError as error:
         raise ProviderUnavailable(f"OpenVINO does not take the model: {error}") from error
 
 
 def _beside(core: "Core", graph: "Model", config: dict[str, object], max_batch: int) -> list[Lane]:
-    """As many as OpenVINO finds best for this machine, at most one for each picture of a batch; none instead of one."""
+    """As many as OpenVINO finds best for this machine, `max_batch` at most; none instead of one."""
     if max_batch == 1:
         return []
     most = core.compile_model(

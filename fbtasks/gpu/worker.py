@@ -125,7 +125,7 @@ class GpuWorker:
         self._mailboxes = mailboxes
         self._dead = dead
         self._runs = engines.full.at_once
-        self._max_batch = engines.full.max_batch if self._runs == 1 else 1
+        self._max_batch = engines.full.max_batch
         self._metrics.limit.set(self._max_batch)
         self._min_confidence = min_confidence
         self._wake = wake

@@ -16,6 +16,7 @@ from fbtasks.cli.bench.load import Load, Pace, Sample, Site, timetable
 from fbtasks.cli.bench.pipeline import arrival_rate
 from fbtasks.errors import ConfigError
 from fbtasks.frame import Letterbox
+from fbtasks.gpu.engine import cores
 from fbtasks.gpu.fixed_engine import fixed_engine
 from tests import tiny_detector
 from tests.processes import Process, Processes
@@ -83,8 +84,9 @@ def test_engines_are_measured_at_every_size(processes: Processes, tmp_path: Path
         processes, tmp_path, "engine", "--model", str(model), "--engine", "cpu", "--engine", "fixed:5ms",
         "--max-batch", "6", "--rounds", "2", "--seconds", "1",
     )  # fmt: skip
-    rows = {(limit["provider"], limit["batch"]): limit for limit in figures["limits"]}
-    assert set(rows) == {(name, size) for name in ("cpu", "fixed") for size in (1, 2, 4, 6)}
+    rows = {(limit["provider"], limit["batch"]): limit for limit in figures["limits"] if limit["at_once"] == 1}
+    assert set(rows) == {("cpu", 1), *(("fixed", size) for size in (1, 2, 4, 6))}
+    assert max(limit["at_once"] for limit in figures["limits"] if limit["provider"] == "cpu") == min(6, cores())
     for size in (1, 2, 4, 6):
         assert rows["fixed", size]["run_ms"]["p50"] >= 5
         assert rows["fixed", size]["fps"] <= size / 0.005
@@ -155,6 +157,7 @@ def test_other_words_are_no_fixed_engine(spec: str) -> None:
 
 def test_rates_count_from_batch_to_batch() -> None:
     assert rate([Run(0.0, 0.5, 8), Run(0.0, 0.25, 8)]) == pytest.approx(16 / 0.75)
+    assert rate([Run(0.0, 0.5, 1), Run(0.1, 0.25, 1)], threads=2) == pytest.approx(4 / 0.75)
     arrivals = [(1.0, 1.1), (1.0, 1.2), (2.0, 2.1), (2.0, 2.2), (3.0, 3.2)]
     assert arrival_rate([Sample(0.0, 0.5, at, arrived) for at, arrived in arrivals]) == pytest.approx(3 / 2.0)
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -103,16 +104,18 @@ def test_prepared_equals_unprepared_for_real_models(shared_data: Path, tmp_path:
 
 
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])
-def test_a_picture_gives_the_same_in_any_batch(opened: Open, provider: str) -> None:
+def test_a_picture_gives_the_same_alone_and_beside_others(opened: Open, provider: str) -> None:
     engine = opened(provider, threads=2)
     engine.warm_up()
-    frames = noise(engine.max_batch)
-    together = engine.run(frames)
-    for index in range(len(frames)):
-        alone = engine.run(frames[index : index + 1])
-        np.testing.assert_allclose(alone.confidence[0], together.confidence[index], atol=1e-6)
-        np.testing.assert_allclose(alone.xyxy[0], together.xyxy[index], atol=1e-3)
-        np.testing.assert_array_equal(alone.class_id[0], together.class_id[index])
+    assert (engine.max_batch, engine.at_once) == (1, 2)
+    frames = noise(20)[:, None]
+    with ThreadPoolExecutor(engine.at_once) as threads:
+        together = list(threads.map(engine.run, frames))
+    for frame, beside in zip(frames, together, strict=True):
+        alone = engine.run(frame)
+        np.testing.assert_allclose(alone.confidence, beside.confidence, atol=1e-6)
+        np.testing.assert_allclose(alone.xyxy, beside.xyxy, atol=1e-3)
+        np.testing.assert_array_equal(alone.class_id, beside.class_id)
 
 
 @pytest.mark.parametrize("provider", ["cpu", "openvino"])

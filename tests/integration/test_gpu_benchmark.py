@@ -24,14 +24,15 @@ def test_it_measures_every_cause_and_appends_a_row(tmp_path: Path) -> None:
     subprocess.run(command, check=True, cwd=ROOT, timeout=280)
     facts = json.loads(file.read_text())
     assert facts["provider"] == "cpu"
-    cells = {(row["input"], row["precision"], row["batch"]) for row in facts["engine"]}
+    cells = {(row["input"], row["precision"], row["at_once"]) for row in facts["engine"]}
     sizes = ("640x640", "640x384")
     assert cells == {
-        (size, precision, batch) for size in sizes for precision in ("auto", "float32") for batch in (1, 2)
+        (size, precision, at_once) for size in sizes for precision in ("auto", "float32") for at_once in (1, 2)
     }
     assert all(row["fps"] > 0 and row["run_ms"]["p50"] > 0 for row in facts["engine"])
     assert facts["agreement"]["largest_score_difference"] < 1e-5
     assert all(facts["decode"][size]["one_thread_fps"] > 0 for size in sizes)
+    assert {row["batch"] for row in facts["engine"]} == {1}, "as on every CPU"
     assert set(facts["redis"]) == {"batches of 1", "batches of 2"}
     whole = facts["whole"]
     assert min(whole["one_by_one_fps"], whole["in_batches_fps"], whole["worker"]["pipeline_fps"]) > 0

@@ -319,7 +319,7 @@ def test_stopping_an_idle_worker_takes_no_time(bench: Bench) -> None:
 def test_stopping_finishes_what_is_held(bench: Bench, batches: int, at_once: int) -> None:
     """Every frame that left the list is published or counted as given up, whenever the stop comes."""
     bench.engine.gate.clear()
-    running = bench.start(max_batch=4, at_once=at_once)
+    running = bench.start(max_batch=4 // at_once, at_once=at_once)
     for seq in range(3):
         bench.frames.push([message(f"camera-{number}", seq) for number in range(12)])
     assert bench.engine.asked.wait(TIMEOUT_S)
@@ -346,7 +346,7 @@ def test_an_engine_that_computes_several_at_once_gets_one_frame_in_each_run(benc
 
     bench.engine = Meeting()
     bench.frames.push([message(f"camera-{number}") for number in range(9)])
-    bench.stop(bench.start_and_wait("results", 9, at_once=3))
+    bench.stop(bench.start_and_wait("results", 9, max_batch=1, at_once=3))
     assert bench.engine.batches == [1] * 9
 
 
@@ -365,7 +365,7 @@ def test_results_come_in_the_order_of_the_frames_whichever_run_ends_first(bench:
             return found
 
     bench.engine = Overtaken()
-    running = bench.start(at_once=2)
+    running = bench.start(max_batch=1, at_once=2)
     bench.frames.push([message("box-3", 1, brightness=100)])
     assert bench.engine.asked.wait(TIMEOUT_S)
     bench.frames.push([message("box-3", 2, brightness=200)])
@@ -583,7 +583,7 @@ def test_a_hanging_engine_is_told_after_all_is_saved_that_can_be(
     bench: Bench, caplog: pytest.LogCaptureFixture, at_once: int
 ) -> None:
     told = threading.Event()
-    running = bench.start(max_batch=4, at_once=at_once, hang_s=0.1, on_hang=told.set)
+    running = bench.start(max_batch=4 // at_once, at_once=at_once, hang_s=0.1, on_hang=told.set)
     bench.frames.push([message("good")])
     bench.wait_for("results", 1)
     bench.engine.gate.clear()

@@ -51,7 +51,7 @@ def engine_command(
     rounds: int,
     json_file: Path | None,
 ) -> None:
-    """Frames per second and time of a run, for every provider that runs here and every size of batch: the limit."""
+    """Frames per second and time of a run, for every provider that runs here and every batch: the limit."""
     from fbtasks.cli.bench import engines, limit, picture, report
     from fbtasks.gpu.preprocess import jpeg_size
 
@@ -107,7 +107,7 @@ def pipeline_command(
             frames_url=frames_url,
             state_url=state_url,
             prefix=f"{settings.redis.prefix}bench:{os.getpid()}:",
-            cameras=pipeline.IN_FLIGHT * engine.max_batch,
+            cameras=pipeline.IN_FLIGHT * engine.max_batch * engine.at_once,
             letterbox=letterbox,
             jpeg=jpeg,
             timeout_s=settings.redis.timeout_s,

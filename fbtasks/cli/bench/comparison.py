@@ -105,7 +105,7 @@ def compare(
     alone: list[float] = []
     turns: dict[Answer, list[Turn]] = {"results": [], "alerts": []}
     for _ in range(rounds):
-        alone.append(rate(engine.run_for(batch, seconds)))
+        alone.append(rate(engine.run_for(batch, seconds, engine.at_once), engine.at_once))
         progress(1)
         for answer in worker.answers:
             turns[answer].append(worker.saturate(seconds, answer))

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from time import monotonic, thread_time, time
 from typing import Literal
@@ -79,18 +80,25 @@ class TimedEngine:
         """See `Engine.warm_up`."""
         self.engine.warm_up()
 
-    def run_for(self, frames: NDArray[np.uint8], seconds: float) -> list[Run]:
-        """The runs of the same batch again and again, until the time is over; one at least."""
+    def run_for(self, frames: NDArray[np.uint8], seconds: float, threads: int = 1) -> list[Run]:
+        """The runs of the same batch again and again, one at least in each thread, until the time is over."""
         first = len(self.runs)
         deadline = monotonic() + seconds
-        while len(self.runs) == first or monotonic() < deadline:
+
+        def again_and_again() -> None:
             self.run(frames)
+            while monotonic() < deadline:
+                self.run(frames)
+
+        with ThreadPoolExecutor(threads) as pool:
+            for running in [pool.submit(again_and_again) for _ in range(threads)]:
+                running.result()
         return self.runs[first:]
 
 
-def rate(runs: list[Run]) -> float:
-    """Frames per second of runs that followed each other at once."""
-    return sum(run.size for run in runs) / sum(run.run_s for run in runs)
+def rate(runs: list[Run], threads: int = 1) -> float:
+    """Frames per second of runs that followed each other at once in each thread."""
+    return threads * sum(run.size for run in runs) / sum(run.run_s for run in runs)
 
 
 def opener(settings: Settings, size: tuple[int, int]) -> Callable[[str], Engine]:

@@ -18,25 +18,33 @@ class Limit:
     """What one engine does with one size of batch.
 
     Attributes:
+        batch: pictures in a run.
+        at_once: runs under way.
         fps: frames per second, median of the rounds.
         run_ms: p50, p95 and p99 of a run, milliseconds.
     """
 
     provider: str
     batch: int
+    at_once: int
     fps: float
     run_ms: dict[str, float]
 
 
-def sizes(max_batch: int) -> list[int]:
-    """Powers of two up to `max_batch`, and `max_batch` itself."""
-    powers = [1 << bits for bits in range(max_batch.bit_length())]
-    return sorted({*powers, max_batch})
+def sizes(most: int) -> list[int]:
+    """Powers of two up to `most`, and `most` itself."""
+    powers = [1 << bits for bits in range(most.bit_length())]
+    return sorted({*powers, most})
 
 
-def cells(engines: Sequence[TimedEngine]) -> list[tuple[TimedEngine, int]]:
-    """Every engine with every size of batch that it takes."""
-    return [(engine, size) for engine in engines for size in sizes(engine.max_batch)]
+def cells(engines: Sequence[TimedEngine]) -> list[tuple[TimedEngine, int, int]]:
+    """Every engine with every size of batch, and every number of runs at once, that it takes."""
+    return [
+        (engine, size, at_once)
+        for engine in engines
+        for size in sizes(engine.max_batch)
+        for at_once in sizes(engine.at_once)
+    ]
 
 
 def limits(
@@ -53,12 +61,12 @@ def limits(
     of_all = cells(engines)
     turns: list[list[list[Run]]] = [[] for _ in of_all]
     for _ in range(rounds):
-        for (engine, size), done in zip(of_all, turns, strict=True):
-            done.append(engine.run_for(pictures[:size], seconds))
+        for (engine, size, at_once), done in zip(of_all, turns, strict=True):
+            done.append(engine.run_for(pictures[:size], seconds, at_once))
             progress(1)
-    return [_limit(engine.provider, size, done) for (engine, size), done in zip(of_all, turns, strict=True)]
+    return [_limit(*cell, done) for cell, done in zip(of_all, turns, strict=True)]
 
 
-def _limit(provider: str, size: int, turns: list[list[Run]]) -> Limit:
+def _limit(engine: TimedEngine, size: int, at_once: int, turns: list[list[Run]]) -> Limit:
     run_ms = percentiles([run.run_s for turn in turns for run in turn])
-    return Limit(provider, size, round(median(map(rate, turns)), 2), run_ms)
+    return Limit(engine.provider, size, at_once, round(median(rate(turn, at_once) for turn in turns), 2), run_ms)

@@ -47,12 +47,12 @@ def limits_text(told: Facts) -> str:
     """What `limits` made as a table, a line for each provider and size of batch."""
     lines = [
         _heading(told, told["models"]),
-        f"{'engine':<10} {'batch':>5} {'fps':>9} {'ms/run p50':>11} {'p95':>8} {'p99':>8}",
+        f"{'engine':<10} {'batch':>5} {'at once':>7} {'fps':>9} {'ms/run p50':>11} {'p95':>8} {'p99':>8}",
     ]
     for limit in told["limits"]:
         times = limit["run_ms"]
         lines.append(
-            f"{limit['provider']:<10} {limit['batch']:>5} {limit['fps']:>9.1f}"
+            f"{limit['provider']:<10} {limit['batch']:>5} {limit['at_once']:>7} {limit['fps']:>9.1f}"
             f" {times['p50']:>11.2f} {times['p95']:>8.2f} {times['p99']:>8.2f}"
         )
     return "\n".join(lines)
@@ -60,7 +60,8 @@ def limits_text(told: Facts) -> str:
 
 def comparison(found: Comparison, engine: Engine, settings: Settings) -> Facts:
     """For a file; times in milliseconds."""
-    ran = {"model": model(engine, settings), "provider": engine.provider, "max_batch": engine.max_batch}
+    ran: Facts = {"model": model(engine, settings), "provider": engine.provider}
+    ran |= {"max_batch": engine.max_batch, "at_once": engine.at_once}
     return surroundings() | ran | figures(found)
 
 
@@ -99,11 +100,12 @@ def comparison_text(told: Facts) -> str:
     """What `comparison` made, in a few lines."""
     added, waited, cpu = told["added_latency_ms"], told["latency_without_own_run_ms"], told["cpu_ms_per_frame"]
     stages = ", ".join(f"{stage} {times['p50']:.1f}" for stage, times in told["stage_ms"].items())
+    runs = f"{told['at_once']} at once"
     parts = ", ".join(f"{part} {cpu[part]:.2f}" for part in IN_WORKER)
     return "\n".join(
         [
             _heading(told, [told["model"]]),
-            f"{told['provider']}, batches of up to {told['max_batch']} (mean {told['mean_batch']:.1f})",
+            f"{told['provider']}, batches of up to {told['max_batch']} (mean {told['mean_batch']:.1f}), {runs}",
             f"  engine alone     {told['engine_fps']:9.1f} frames/s",
             f"  pipeline         {told['pipeline_fps']:9.1f} frames/s",
             f"  ratio            {told['ratio']:9.3f}",
