@@ -331,7 +331,7 @@ def main() -> None:
     parser.add_argument("--image", type=Path, help="the picture; default: a drawn stall")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each part of a turn")
-    parser.add_argument("--within-ms", type=float, default=50.0, help="for the load that is answered within a limit")
+    parser.add_argument("--within-ms", type=float, default=100.0, help="for the load that is answered within a limit")
     parser.add_argument("--only", nargs="*", choices=PEERS, default=PEERS, help="these peers")
     parser.add_argument("--json", type=Path, help="all figures")
     parser.add_argument("--write", action="store_true", help="put table and plot into benchmarks/")
