@@ -1,7 +1,8 @@
 """Trains the detector: `python -m training.train --out FOLDER`.
 
 Draws the pictures, teaches a new network, and then lets it settle: with those pictures of nobody in which it still sees
-somebody shown more often. With `--start` an earlier network settles for longer.
+somebody shown more often. At last it lowers all scores until nobody is seen in empty stalls. With `--start` an earlier
+network settles for longer.
 """
 
 import argparse
