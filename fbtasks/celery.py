@@ -91,7 +91,6 @@ def make_app(settings: Settings) -> Celery:
         task_time_limit=LONGEST_TASK_S,
         worker_prefetch_multiplier=1,
         worker_send_task_events=True,
-        task_send_sent_event=True,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options=_transport_options(settings),
@@ -109,6 +108,9 @@ def _transport_options(settings: Settings) -> dict[str, Any]:
         "socket_connect_timeout": settings.redis.timeout_s,
         "socket_keepalive": True,
         "health_check_interval": 5,
+        # Kombu would note each task in Redis while it is on its way to a process, a round trip before it runs and one
+        # after, for the case that this worker dies meanwhile; the sweep sends again whatever has not come about.
+        "ack_emulation": False,
         # Kombu's pace between attempts to publish; the default waits too long for a caller that has frames in hand.
         "max_retries": 1,
         "interval_start": 0.1,

@@ -142,7 +142,7 @@ class Valkey(Server):
                 return False
 
 
-IMMORTAL_BY_NATURE = ("_kombu.binding.*", "logic", "logic\x06\x16*", "unacked*")
+IMMORTAL_BY_NATURE = ("_kombu.binding.*", "logic", "logic\x06\x16*")
 """Keys of Celery and Kombu, which have no bound of their own."""
 
 

@@ -152,7 +152,7 @@ def _suffering(usual: Conditions, draw: np.random.Generator) -> Conditions:
     return replace(
         usual,
         shake=float(draw.uniform(0.001, 0.01)) if chance[0] < 0.12 else 0.0,
-        dirt=float(draw.uniform(0.2, 0.75)) if chance[1] < _DIRTY else 0.0,
+        dirt=float(draw.uniform(0.1, 0.7)) if chance[1] < _DIRTY else 0.0,
         door=float(draw.uniform(0.05, 0.6)) if chance[2] < 0.12 else 0.0,
         covered=bool(chance[3] < 0.005),
     )

@@ -139,6 +139,7 @@ class GpuWorker:
         )
         self._decoders = ThreadPoolExecutor(min(MOST_DECODERS, self._max_batch, cores()), DECODE)
         self._turn = threading.Lock()
+        self._unanswered: set[str] = set()
         self._coming: queue.Queue[Future[_Done] | None] = queue.Queue(maxsize=self._runs + 2)
         self._stop = threading.Event()
         self._failure: BaseException | None = None
@@ -373,6 +374,7 @@ class GpuWorker:
         try:
             delivered = self._mailboxes.push(results)
         except REDIS_AWAY as error:
+            self._unanswered |= results.keys()
             self.progress.counters["results_dropped"] += len(done.frames)
             log.warning("%d results dropped: Redis is away (%s)", len(done.frames), error)
             return
@@ -381,7 +383,9 @@ class GpuWorker:
         self.progress.counters["batches"] += 1
         self.progress.batch_size = len(done.frames)
         self.progress.batch_at = time()
-        asleep = [camera_id for camera_id, told in delivered.items() if told.wake]
+        # A push that was not answered may have been carried out: then the camera counts as woken, and nobody woke it.
+        asleep = [camera_id for camera_id, told in delivered.items() if told.wake or camera_id in self._unanswered]
+        self._unanswered -= delivered.keys()
         if asleep:
             self._wake(asleep)
         took_s = monotonic() - began

@@ -129,7 +129,8 @@ class Watcher:
             visible_since=self._visible_since,
         )
         if any(finding.subject == "beat" and finding.level == "unknown" for finding in found):
-            self._visible_since = now  # Redis is away: when it is back, the reports in it are old
+            # When Redis is back, the reports in it are old. It was away until now: this look has waited for its answer.
+            self._visible_since = self._clock()
         memory = self._remembered()
         alerts = memory.troubles.step(found, OUTSIDE, now=now, patience_s=self._settings.health.stale_after_s)
         for alert in alerts:

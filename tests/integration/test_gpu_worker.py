@@ -151,6 +151,7 @@ def bench(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
         made.engine.gate.set()
         if made.worker is not None:
             made.worker.stop()
+    made.redis.close()
     assert not [
         thread.name for thread in threading.enumerate() if thread.name.startswith(("gather", "publish", "run-"))
     ]
@@ -290,6 +291,26 @@ def test_only_sleeping_cameras_are_woken(bench: Bench) -> None:
     bench.stop(running)
     assert sorted(bench.woken) == ["a", "b"]
     assert [result.seq for result in bench.results("a")] == [1, 2]
+
+
+def test_a_camera_whose_push_was_carried_out_unanswered_is_woken_with_the_next(bench: Bench, valkey: Valkey) -> None:
+    bench.frames.push([message("b")])
+    running = bench.start_and_wait("results", 1)  # over a connection that is there when Redis no longer answers
+    bench.engine.gate.clear()
+    bench.engine.asked.clear()
+    bench.frames.push([message("a", 1)])
+    assert bench.engine.asked.wait(TIMEOUT_S)
+    valkey.pause()
+    bench.engine.gate.set()
+    bench.wait_for("results_dropped", 1)
+    valkey.resume()
+    wait_until(lambda: bench.mailboxes.waiting() == 2, TIMEOUT_S)
+    assert bench.woken == ["b"], "nobody has heard that the camera slept"
+    for seq in (2, 3):
+        bench.frames.push([message("a", seq)])
+        bench.wait_for("results", seq)
+    bench.stop(running)
+    assert bench.woken == ["b", "a"]
 
 
 def test_frames_gather_while_the_engine_is_busy(bench: Bench) -> None:

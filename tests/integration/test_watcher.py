@@ -10,8 +10,10 @@ from redis import Redis
 
 from fbtasks.alert import SITE, Alert
 from fbtasks.errors import StoreUnavailable
-from fbtasks.health import HealthBoard, Report, Role
+from fbtasks.health import Finding, HealthBoard, Report, Role
 from fbtasks.keys import Keys
+from fbtasks.logic import watcher as watcher_module
+from fbtasks.logic.checkup import findings
 from fbtasks.logic.sinks.making import routes_of, sinks_of
 from fbtasks.logic.store import Store, open_store
 from fbtasks.logic.watcher import FILE, Watcher
@@ -139,6 +141,28 @@ def test_redis_that_is_away_is_told_and_what_it_hid_is_not_blamed(site: Site) ->
         site.valkey.restart()
         site.look_until(watcher, lambda: len(site.told()) > 1, "beat", "logic")
     assert site.told() == [("raised", "system.redis"), ("cleared", "system.redis")]
+
+
+def test_time_in_which_redis_did_not_answer_is_not_the_logics_fault(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    visible_since: list[float] = []
+
+    def slow_findings(*args: Any, **options: Any) -> list[Finding]:
+        visible_since.append(options["visible_since"])
+        found = findings(*args, **options)
+        site.now += STALE_S
+        return found
+
+    monkeypatch.setattr(watcher_module, "findings", slow_findings)
+    with site.watcher() as watcher:
+        site.look(watcher, 1, "beat", "logic")
+        site.valkey.pause()
+        site.look(watcher, 1)
+        away_until = site.now
+        site.valkey.resume()
+        site.look(watcher, 1, "beat", "logic")
+    assert visible_since[1] < visible_since[2] == away_until
 
 
 @pytest.mark.parametrize("forgets", [False, True])

@@ -119,6 +119,7 @@ def test_whoever_comes_while_a_lane_is_free_need_not_wait(tried: Callable[[int],
     calling = [one.call(colour) for colour in range(3)]
     one.alone.gate.set()
     assert colour_of(calling[0]) == 0
+    wait_until(lambda: one.engine._computing == 2, WAIT_S)
     quick.gate.set()
     wait_until(lambda: len(quick.done) == 1, WAIT_S)
     assert one.engine.run(picture(13)).confidence[0, 0] == 13
